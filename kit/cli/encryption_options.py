@@ -108,6 +108,7 @@ class EncryptOptions:
     keyring: Path | None
     profile: str
     iv: str
+    rekeyed: tuple[str, ...]
     reference: Path | None
     reference_collection: str | None
     credentials: Credentials
@@ -129,6 +130,7 @@ class EncryptOptions:
             profile=Profile[self.profile.upper()],
             iv=RandomIv(os.urandom) if self.iv == "random" else SyntheticIv(),
             partitions=tenants,
+            rekeyed=frozenset(self.rekeyed),
         )
 
     def keying(self, now: Timestamp) -> Keying:
@@ -188,6 +190,11 @@ _profile_option = profile_option(
 )
 
 
+def rekey_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add ``--rekey`` with this help."""
+    return click.option("--rekey", "rekeyed", multiple=True, metavar="DEK-ID", help=help_text)
+
+
 def encrypt_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of encrypt-fields."""
     for option in reversed(
@@ -202,6 +209,7 @@ def encrypt_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 show_default=True,
                 help="synthetic: equal plaintext in the same place gives equal bytes.",
             ),
+            rekey_option("Seal values under this data key again, under new ones; it is retired. Repeatable."),
             click.option(
                 "--reference", type=FILE, metavar="BSON", help="A document from the live writer, which must decrypt."
             ),
@@ -227,6 +235,7 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             credential_options,
             _profile_option,
+            rekey_option("A data key that the last step replaced: nothing may be left under it. Repeatable."),
             click.option(
                 "--canary",
                 "canaries",
@@ -264,7 +273,11 @@ def take_field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> Fi
     if what["field_map"] is None and collections:
         raise click.UsageError("--collection needs --field-map")
     if what["field_map"] is None and not (
-        has_credentials(what) or what["canaries"] or what["canary_files"] or what["canary_everywhere"]
+        has_credentials(what)
+        or what["canaries"]
+        or what["canary_files"]
+        or what["canary_everywhere"]
+        or what["rekeyed"]
     ):
         return None
     from kit.encryption import Profile
@@ -274,15 +287,18 @@ def take_field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> Fi
     canaries = [*(text.encode() for text in what["canaries"]), *_read_lines(what["canary_files"])]
     known = take_credentials(what, keyring)
     if name is None:
-        if keyring is not None or canaries or what["canary_everywhere"]:
-            raise UsageError("--keyring, --canary, --canary-file and --canary-everywhere need --field-map")
+        if keyring is not None or canaries or what["canary_everywhere"] or what["rekeyed"]:
+            raise UsageError("--keyring, --rekey, --canary, --canary-file and --canary-everywhere need --field-map")
         return None
+    if what["rekeyed"] and keyring is None:
+        raise UsageError("--rekey needs --keyring: without keys only the form of envelopes is checked")
     field_map = load_field_map(name)
     return FieldExpectation(
         field_map=field_map.narrowed(collections) if collections else field_map,
         profile=Profile[what["profile"].upper()],
         keys=_unlock(keyring, known),
         tenants=frozenset(tenants) or None,
+        replaced=frozenset(what["rekeyed"]),
         canaries=tuple(canaries),
         canaries_everywhere=what["canary_everywhere"],
     )
@@ -322,7 +338,7 @@ def take_encrypt_options(what: dict[str, Any]) -> EncryptOptions:
         credentials=take_credentials(what, what["keyring"]),
         **{
             name: what.pop(name)
-            for name in ("field_map", "keyring", "profile", "iv", "reference", "reference_collection")
+            for name in ("field_map", "keyring", "profile", "iv", "rekeyed", "reference", "reference_collection")
         },
     )
 

@@ -71,7 +71,7 @@ def _keeps_backup(context: click.Context) -> bool:
 
 
 def _changes_keyring(context: click.Context) -> bool:
-    return context.command.name in {"plan", "patch", "rewrap", "import"}
+    return context.command.name in {"plan", "patch", "rewrap", "rekey", "import"}
 
 
 def _replaced(what: str, name: str = "{}") -> dict[str, str]:

@@ -116,7 +116,7 @@ def abandon_run(target: Path, work_folder: Path | None = None, *, as_json: bool)
     )
 
 
-_IN_THE_FILE = ("transforms", "on_divergence", "cache_map", "field_map", "profile", "iv")
+_IN_THE_FILE = ("transforms", "on_divergence", "cache_map", "field_map", "profile", "iv", "rekeyed")
 """Parameters that a migration file sets, so that no flag may."""
 
 

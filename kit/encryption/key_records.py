@@ -92,7 +92,7 @@ class Adapter:
     wrapping: Wrapping
     encoding: Encoding
     members: Mapping[str, Path]
-    """Where each member of ours is in a record."""
+    """The place of each member of ours in a record."""
     states: Mapping[str, State]
     """What its words for a state mean; numbers as digits."""
     constants: Mapping[Path, str]

@@ -22,7 +22,7 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace as with_changes
 from typing import Final, Protocol, final
 
 from cryptography.hazmat.primitives import hashes
@@ -267,6 +267,8 @@ class KeySet:
     """The active key of each scope."""
     mek_versions: int
     """The newest version that an envelope may state: of the keyring's master keys, or of the platform's."""
+    replaced: frozenset[str] = frozenset()
+    """Data keys under which no envelope may be left."""
     macs: MacCache = field(default_factory=MacCache, init=False, repr=False, compare=False)
     """States derived from these keys, for those used most recently."""
 
@@ -283,6 +285,16 @@ class KeySet:
     def key_set(self) -> KeySet:
         """See :class:`KeySource`."""
         return self
+
+    def without(self, replaced: frozenset[str]) -> KeySet:
+        """Return the keys without those that were replaced: an envelope under one of them is an error."""
+        return with_changes(
+            self,
+            scopes={dek_id: scope for dek_id, scope in self.scopes.items() if dek_id not in replaced},
+            opening={dek_id: key for dek_id, key in self.opening.items() if dek_id not in replaced},
+            sealing={scope: dek_id for scope, dek_id in self.sealing.items() if dek_id not in replaced},
+            replaced=replaced,
+        )
 
     def sealing_key(self, scope: Scope) -> DataKey:
         """Return the key that seals for ``scope``.
@@ -326,6 +338,8 @@ class KeySet:
             StoppedError: The key is another owner's, context's or product's.
             EnvelopeError: It states a master key that the keyring never had.
         """
+        if envelope.dek_id in self.replaced:
+            raise EnvelopeError(f"is still sealed under data key {envelope.dek_id}, which was replaced")
         known = self.scopes.get(envelope.dek_id)
         if known is None:
             raise KeyUnusableError(f"data key {envelope.dek_id} is not in the keyring")

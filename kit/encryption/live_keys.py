@@ -1,7 +1,7 @@
 """Data keys taken over from the live platform: records are unwrapped, and bound to what they are for.
 
-A record names its key (:mod:`kit.encryption.key_records`); a :class:`Wrapper` is what opens it: the private half
-of the key that a key management service wraps with, or the local master key of client-side field level encryption.
+A record states which key it is (:mod:`kit.encryption.key_records`); a :class:`Wrapper` opens it: the private half of
+the key that a key management service wraps with, or the local master key of client-side field level encryption.
 
 Laws: all records of a file are taken over, or none; a record of another product, of a state that is not known, of a key
 that is here under another name, or that does not unwrap to 32 or 96 bytes is an error; no error holds a byte of a key.
@@ -133,8 +133,7 @@ class Purpose:
         """Return the scope of a record.
 
         Raises:
-            ContentError: It is of another product, or of another context or owner, or neither it nor the
-                caller states one.
+            ContentError: It is of another product, or states another context or owner, or nothing states one.
         """
         if record.product is not None and record.product != self.product:
             raise ContentError(
@@ -152,7 +151,9 @@ def _one(name: str, found: str | None, stated: str | None, record: Record) -> st
         )
     value = found if found is not None else stated
     if value is None:
-        raise ContentError(f"the record does not state its {name}", where=record.where, hint=f"state it with --{name}")
+        raise ContentError(
+            f"the record does not state its {name}", where=record.where, hint="state it with --context or --owner"
+        )
     return value
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kit.documents import Run
-from kit.encryption.aead import check_sealable
+from kit.encryption.aead import check_form, check_sealable
 from kit.encryption.envelope import PROFILES, Profile
 from kit.encryption.keys import Scope
 from kit.encryption.mapped import DocumentReader, DocumentStatus, MappedCollection, MappedDocument, MappedField, State
@@ -112,16 +112,24 @@ _NO_PARTITION_KEY: Final = DocumentStatus.NO_PARTITION_KEY
 _PLAIN: Final = State.PLAIN
 
 
-def find_needs(collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> Needs:
+def find_needs(
+    collection: MappedCollection,
+    documents: Iterable[bytes],
+    first: int = 0,
+    *,
+    replaced: frozenset[str] = frozenset(),
+) -> Needs:
     """Return what a run of documents needs; ``first`` is the ordinal of the first, for messages.
+
+    Values that are sealed under one of the data keys ``replaced`` are to be sealed again, and count as plaintext ones.
 
     The error of the first document that cannot be judged or sealed is kept as the failure. Such documents are skipped:
     a dry run continues, and needs the keys of the others.
     """
     given = Run.of(documents)
-    found = survey(collection, given)
+    found = survey(collection, given) if not replaced else None
     if found is None:
-        return find_needs_each(collection, given, first)
+        return find_needs_each(collection, given, first, replaced=replaced)
     judge = _Judge(collection)
     for number in found.alone:
         judge.take(given.document(number), first + number)
@@ -130,9 +138,15 @@ def find_needs(collection: MappedCollection, documents: Iterable[bytes], first: 
     return judge.needs(len(given.ends))
 
 
-def find_needs_each(collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> Needs:
+def find_needs_each(
+    collection: MappedCollection,
+    documents: Iterable[bytes],
+    first: int = 0,
+    *,
+    replaced: frozenset[str] = frozenset(),
+) -> Needs:
     """Return what :func:`find_needs` does, document by document."""
-    judge, ordinal = _Judge(collection), first
+    judge, ordinal = _Judge(collection, replaced), first
     for document in documents:
         judge.take(document, ordinal)
         ordinal += 1
@@ -142,8 +156,8 @@ def find_needs_each(collection: MappedCollection, documents: Iterable[bytes], fi
 class _Judge:
     """Judges documents of one collection."""
 
-    def __init__(self, collection: MappedCollection) -> None:
-        self._collection, self._reader = collection, DocumentReader(collection)
+    def __init__(self, collection: MappedCollection, replaced: frozenset[str] = frozenset()) -> None:
+        self._collection, self._reader, self._replaced = collection, DocumentReader(collection), replaced
         self._profile: Profile = PROFILES[collection.place.version]
         self._needs = Needs()
         self.plain: Counter[str] = Counter()
@@ -163,7 +177,9 @@ class _Judge:
         try:
             mapped = self._reader.read(document)
             if mapped.status is _SELECTED:
-                values = sum([_is_plain(mapped, one, self._profile) for one in self._collection.fields])
+                values = sum(
+                    [_is_to_seal(mapped, one, self._profile, self._replaced) for one in self._collection.fields]
+                )
                 if values:
                     self.plain[mapped.owner] += values
             elif mapped.status is _NO_PARTITION_KEY:
@@ -179,9 +195,12 @@ def _without(collection: MappedCollection, document: bytes, ordinal: int) -> str
     return in_document(StoppedError("", where=field), collection, document, ordinal).where
 
 
-def _is_plain(mapped: MappedDocument, mapped_field: MappedField, profile: Profile) -> bool:
+def _is_to_seal(mapped: MappedDocument, mapped_field: MappedField, profile: Profile, replaced: frozenset[str]) -> bool:
     try:
         value = mapped.value(mapped_field)
+        if value.envelope is not None and value.envelope.dek_id in replaced:
+            check_form(mapped_field.place, value.envelope)
+            return True
         if value.state is not _PLAIN:
             return False
         check_sealable(profile, value.kind, mapped.document[value.start : value.end])

@@ -131,6 +131,29 @@ class DocumentKeys:
         cipher = self._under_key(key)
         return cipher.digest(place, kind, plaintext), cipher.seal_encoded(place, kind, plaintext, iv)
 
+    def digest_and_reseal(self, value: MappedValue, envelope: Envelope, iv: IvSource) -> tuple[int, bytes]:
+        """Return digest and envelope of a sealed value, opened and sealed again under the owner's active key.
+
+        The digest is of the plaintext that was opened, under the new key: what the new envelope opens to must have it.
+
+        Raises:
+            KeyUnusableError: The old key or the owner's active one is locked or not there, or they are the same.
+            EnvelopeError: The envelope does not open.
+            StoppedError: Its data key is another owner's.
+        """
+        opened = self.open(value.field, envelope)
+        if opened is None:
+            self._keys.keys.opening_key(envelope.dek_id)  # raises that it is locked
+            raise AssertionError(envelope.dek_id)
+        key = self._keys.place(self._keys.keys.sealing_key(self._keys.collection.scope(self._mapped.owner)))
+        if key.key.dek_id == envelope.dek_id:
+            raise KeyUnusableError(f"data key {envelope.dek_id} is to be replaced, and is its owner's active one")
+        cipher, place = self._under_key(key), value.field.place
+        return (
+            cipher.digest(place, opened.kind, opened.value),
+            cipher.seal_encoded(place, opened.kind, opened.value, iv),
+        )
+
     def _under_key(self, key: KeyInPlace) -> DocumentCipher:
         cipher = self._cipher
         if cipher is None or self._under is not key:

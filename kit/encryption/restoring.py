@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from kit.documents import Run
+from kit.documents import Kind, Run
 from kit.encryption.approval import DocumentName, RecoveryScope
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
@@ -28,7 +28,7 @@ from kit.encryption.mapped import (
 )
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
 from kit.encryption.runs import reopen as reopen_by_core, unseal as unseal_by_core
-from kit.errors import KitError, UsageError
+from kit.errors import EnvelopeError, KitError, UsageError
 from kit.values import CollectionName
 
 
@@ -264,16 +264,21 @@ class Reopener:
         opened: Those of them that the step sealed.
     """
 
-    def __init__(self, collection: MappedCollection, keys: KeySet) -> None:
-        """Open values in documents of ``collection`` with ``keys``."""
+    def __init__(self, collection: MappedCollection, keys: KeySet, replaced: frozenset[str] = frozenset()) -> None:
+        """Open values in documents of ``collection`` with ``keys``; of the data keys ``replaced``, nothing is left."""
         self._opening, self._reader = CollectionKeys(collection, keys), DocumentReader(collection)
+        self._replaced = replaced
         self.envelopes: Counter[tuple[str, str]] = Counter()
         self.opened: Counter[tuple[str, str]] = Counter()
 
     def undo(self, before: bytes, after: bytes) -> bytes:
         """Return ``after``, with those envelopes opened that ``before`` does not have.
 
+        An envelope that took the place of one under a replaced key is opened, compared with what that one held, and
+        becomes it again.
+
         Raises:
+            EnvelopeError: It holds another value, or is under a replaced key itself.
             KitError: As :func:`restore`, for one of these documents.
         """
         if before == after:
@@ -290,10 +295,27 @@ class Reopener:
             if value.state is not State.ENVELOPE:
                 continue
             self.envelopes[mapped.partition, str(mapped_field)] += 1
-            if was.value(mapped_field).state is not State.ENVELOPE:
+            old = was.value(mapped_field)
+            if old.envelope is None:
                 changes.append(_open_value(value, cipher, self._opening.keys))
-                self.opened[mapped.partition, str(mapped_field)] += 1
+            elif old.envelope.dek_id in self._replaced:
+                changes.append(self._resealed(was, old, value, cipher))
+            else:
+                continue
+            self.opened[mapped.partition, str(mapped_field)] += 1
         return mapped.with_values(changes) if changes else after
+
+    def _resealed(
+        self, was: MappedDocument, old: MappedValue, new: MappedValue, cipher: DocumentKeys
+    ) -> tuple[MappedValue, int, bytes]:
+        """Return the place of an envelope that was made of another, and the bytes of that one."""
+        _, kind, value = _open_value(new, cipher, self._opening.keys)
+        _, old_kind, old_value = _open_value(old, DocumentKeys(self._opening, was), self._opening.keys)
+        if (kind, value) != (old_kind, old_value):
+            raise in_field(EnvelopeError("was sealed again and holds another value than before"), new.field)
+        if new.envelope is None or new.envelope.dek_id in self._replaced:
+            raise in_field(EnvelopeError("was sealed again under a data key that is replaced"), new.field)
+        return new, int(Kind.DOCUMENT), was.document[old.start : old.end]
 
     def _count(self, mapped: MappedDocument) -> None:
         if mapped.status is DocumentStatus.SELECTED:

@@ -119,6 +119,19 @@ class UnlockedKeyring:
         keyring = self.keyring.with_deks(*changed)
         return with_changes(self, keyring=keyring, keys={**self.keys, **made}, made=self.made | made.keys())
 
+    def replacing(self, dek_ids: Iterable[str]) -> UnlockedKeyring:
+        """Return the keyring with data keys retired whose envelopes are to be sealed again.
+
+        Raises:
+            KeyUnusableError: One is not there, or locked, so that its envelopes cannot be opened.
+        """
+        named = sorted(dek_ids)
+        keyring = self.keyring.retired(*named)
+        for dek_id in named:
+            if dek_id not in self.keys:
+                raise KeyUnusableError(f"data key {dek_id} is locked, so what it sealed cannot be sealed again")
+        return with_changes(self, keyring=keyring)
+
     def imported(self, scope: Scope, dek_id: str, secret: bytes, *, now: Timestamp) -> UnlockedKeyring:
         """Return the keyring with one active data key of the live platform; see :meth:`with_live_keys`."""
         return self.with_live_keys([LiveKey(scope=scope, dek_id=dek_id, secret=secret)], now=now)

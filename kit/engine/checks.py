@@ -119,7 +119,7 @@ def _unsealed(claim: Claim, run: Run, after: Sequence[bytes], envelopes: Counter
     sealing = [transform.keyed for transform in claim.transforms if transform.keyed is not None]
     try:
         for transform in reversed(sealing):
-            opening = Reopener(transform.mapped(claim.name), transform.keys.key_set())
+            opening = Reopener(transform.mapped(claim.name), transform.keys.key_set(), transform.replaced)
             undone = [opening.undo(old, new) for old, new in zip(run, undone, strict=False)]
             _check_opened(claim, transform, opening)
             envelopes.update(opening.envelopes)
@@ -132,7 +132,7 @@ def _check_sealed(
     claim: Claim, sealing: Sequence[KeyedTransform], run: Run, body: bytes, flags: Sequence[bool], *, appending: bool
 ) -> Counter[tuple[str, str]]:
     """Open what was sealed, cut out what was appended, and compare."""
-    if len(sealing) == 1 and not appending:
+    if len(sealing) == 1 and not appending and not sealing[0].replaced:
         found = _reopened(claim, sealing[0], run, body)
         if found is not None and found.data == run.data and found.other == bytes(flags):
             _check_opened(claim, sealing[0], found)

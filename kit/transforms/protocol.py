@@ -396,6 +396,11 @@ class KeyedTransform(Transform, Protocol):
         """The data keys; none before the run that is to seal."""
         ...
 
+    @property
+    def replaced(self) -> frozenset[str]:
+        """The data keys whose envelopes are opened and sealed again under others; most transforms have none."""
+        return frozenset()
+
     def with_keys(self, keys: KeySource) -> Self:
         """Return the transform with the keys of a run."""
         ...

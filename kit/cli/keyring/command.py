@@ -128,7 +128,8 @@ def retire_command(path: Path, dek_ids: tuple[str, ...], as_json: bool) -> None:
     """Retire data keys of the keyring at PATH.
 
     They open what they sealed, and seal no more. The next run makes a new key for each owner it finds. No
-    credential is needed, since nothing is opened. What is sealed stays as it is.
+    credential is needed, since nothing is opened. What is sealed stays as it is: kit keyring rekey is for a key that
+    others may have.
 
     \b
     Example:
@@ -138,6 +139,32 @@ def retire_command(path: Path, dek_ids: tuple[str, ...], as_json: bool) -> None:
 
     file = load(path)
     _print(file.replaced(file.keyring.retired(*dek_ids)).keyring, as_json=as_json, done="the keyring is changed")
+
+
+@keyring_group.command("rekey")
+@click.argument("dek_ids", metavar="DEK-ID...", nargs=-1, required=True)
+@credential_options
+@json_option
+def rekey_command(dek_ids: tuple[str, ...], keyring: Path | None, as_json: bool, **opened_by: Any) -> None:
+    """Replace data keys that others may have: each is retired, and its owner gets a new key.
+
+    kit patch --rekey DEK-ID then seals the values of a kit again, and makes the new key itself where there is none.
+    Use this command first where the platform needs the new key before a kit is sealed under it.
+
+    \b
+    Example:
+      kit keyring rekey dek-0123456789abcdef0123456789abcdef --keyring site.keyring
+    """
+    from kit.encryption import Profile, load, unlock
+
+    if keyring is None:
+        raise UsageError("name the keyring with --keyring")
+    file = load(keyring)
+    unlocked = unlock(file.keyring, take_credentials(opened_by, keyring), where=str(keyring)).replacing(dek_ids)
+    scopes = dict.fromkeys((unlocked.keyring.deks[dek_id].scope for dek_id in dek_ids), 0)
+    made = unlocked.provide(scopes, profile=Profile.BOUND, random=os.urandom, now=read_clock())
+    made.reopened(file.replaced(made.keyring).keyring)
+    _print(made.keyring, as_json=as_json, done="the keyring is changed")
 
 
 @keyring_group.command("show")

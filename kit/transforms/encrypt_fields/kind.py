@@ -26,6 +26,7 @@ class EncryptFieldsKind:
             field_map=FieldMap.parse(strict_json.canonical(parameters["fieldMap"])),
             profile=Profile[parameters["profile"].upper()],
             partitions=frozenset(tenants) if tenants is not None else None,
+            rekeyed=frozenset(parameters.get("rekey", ())),
         )
 
     def read(self, entry: Members, random: Callable[[int], bytes], where: str) -> EncryptFields:
@@ -48,9 +49,10 @@ class EncryptFieldsKind:
             raise given.refusal(f"is {profile!r}, not one of {', '.join(profiles)}", "profile")
         if iv not in {"synthetic", "random"}:
             raise given.refusal(f"is {iv!r}, neither synthetic nor random", "iv")
+        rekeyed = frozenset(given.strings("rekey", optional=True))
         given.done()
         source = RandomIv(random) if iv == "random" else SyntheticIv()
-        return EncryptFields(field_map=field_map, profile=profiles[profile], iv=source)
+        return EncryptFields(field_map=field_map, profile=profiles[profile], iv=source, rekeyed=rekeyed)
 
     def to_json(self, transform: Transform) -> dict[str, Any]:
         """See the protocol."""
@@ -61,6 +63,7 @@ class EncryptFieldsKind:
                 "fieldMap": transform.field_map.to_json(),
                 "profile": str(transform.profile),
                 "iv": "random" if isinstance(transform.iv, RandomIv) else "synthetic",
+                **({"rekey": sorted(transform.rekeyed)} if transform.rekeyed else {}),
             },
         }
 

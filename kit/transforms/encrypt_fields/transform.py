@@ -68,8 +68,17 @@ _PLAIN: Final = State.PLAIN
 class SealingRun:
     """Seals the values of documents; see :meth:`kit.transforms.encrypt_fields.EncryptFields.apply` for the errors."""
 
-    def __init__(self, collection: MappedCollection, keys: KeySet, iv: IvSource, *, stop_at_errors: bool) -> None:
+    def __init__(
+        self,
+        collection: MappedCollection,
+        keys: KeySet,
+        iv: IvSource,
+        *,
+        rekeyed: frozenset[str] = frozenset(),
+        stop_at_errors: bool,
+    ) -> None:
         self._collection = collection
+        self._rekeyed = rekeyed
         self._reader = DocumentReader(collection)
         self._keys = CollectionKeys(collection, keys)
         self._iv = iv
@@ -91,7 +100,7 @@ class SealingRun:
 
     def rewrite(self, data: bytes, ends: Sequence[int], first: int) -> RewrittenRun | None:
         """Return the documents and totals of :meth:`changes`; None if each document must be processed by itself."""
-        if not isinstance(self._iv, SyntheticIv):
+        if not isinstance(self._iv, SyntheticIv) or self._rekeyed:
             return None
         given = Run(data=data, ends=tuple(ends))
         done = seal(self._collection, given, self._keys.keys)
@@ -161,6 +170,12 @@ class SealingRun:
                 # The digest of the plaintext, if its key is available: verification compares with it.
                 if value.state is _PLAIN:
                     digest, envelope = keys.digest_and_seal(value, self._iv)
+                    sealed.append((value, envelope))
+                    outcomes.append(_SEALED)
+                    sums += one_value, (total, digest)
+                    continue
+                if value.envelope is not None and value.envelope.dek_id in self._rekeyed:
+                    digest, envelope = keys.digest_and_reseal(value, value.envelope, self._iv)
                     sealed.append((value, envelope))
                     outcomes.append(_SEALED)
                     sums += one_value, (total, digest)
@@ -253,6 +268,8 @@ class EncryptFields(Transform):
     iv: IvSource = field(default=SyntheticIv(), repr=False)
     partitions: frozenset[str] | None = None
     """Select the documents of these partitions; None for all."""
+    rekeyed: frozenset[str] = frozenset()
+    """Data keys whose envelopes are opened and sealed again under their owners' active keys."""
     stop_at_errors: bool = True
     """False counts faulty values instead of raising, so that a run can name all of them before it ends."""
 
@@ -290,11 +307,14 @@ class EncryptFields(Transform):
     def slug(self) -> str:
         """See the protocol."""
         product = re.sub("[^a-z0-9]+", "_", self.field_map.product.lower()).strip("_")
-        return f"{product}_encryption{f'_{self.profile}' if self._is_by_plan() else ''}"
+        verb = "rekeying" if self.rekeyed else "encryption"
+        return f"{product}_{verb}{f'_{self.profile}' if self._is_by_plan() else ''}"
 
     @property
     def description(self) -> str:
         """See the protocol."""
+        if self.rekeyed:
+            return f"Seals values again that are under {len(self.rekeyed)} replaced data keys."
         if self._is_by_plan():
             return _BY_PLAN[self.profile]
         return "Replaces the mapped plaintext fields by authenticated envelopes."
@@ -313,6 +333,11 @@ class EncryptFields(Transform):
     def _is_by_plan(self) -> bool:
         """Whether it is of NoteLett, and keeps the rules of its plan: as the migrations that ship for it."""
         return self.field_map.product == platform_names.PRODUCT and not platform_names.advice(self.field_map)
+
+    @property
+    def replaced(self) -> frozenset[str]:
+        """See :class:`kit.transforms.protocol.KeyedTransform`."""
+        return self.rekeyed
 
     def with_keys(self, keys: KeySource) -> Self:
         """See :class:`kit.transforms.protocol.KeyedTransform`."""
@@ -354,6 +379,7 @@ class EncryptFields(Transform):
             "profile": str(self.profile),
             "iv": "random" if isinstance(self.iv, RandomIv) else "synthetic",
             "tenants": sorted(self.partitions) if self.partitions is not None else None,
+            **({"rekey": sorted(self.rekeyed)} if self.rekeyed else {}),
             "onError": "stop",  # a fault ends the run with nothing written, raised or counted
         }
 
@@ -363,7 +389,7 @@ class EncryptFields(Transform):
 
     def needs(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Needs:
         """Return what a run needs before it starts; pure, so that workers can call it."""
-        return find_needs(self.mapped(name), documents, first)
+        return find_needs(self.mapped(name), documents, first, replaced=self.rekeyed)
 
     def mapped(self, name: CollectionName) -> MappedCollection:
         """Return the map of a collection that this transform handles.
@@ -401,4 +427,6 @@ class EncryptFields(Transform):
         return self._run(name).changes(documents, first)
 
     def _run(self, name: CollectionName) -> SealingRun:
-        return SealingRun(self.mapped(name), self.keys.key_set(), self.iv, stop_at_errors=self.stop_at_errors)
+        return SealingRun(
+            self.mapped(name), self.keys.key_set(), self.iv, rekeyed=self.rekeyed, stop_at_errors=self.stop_at_errors
+        )

@@ -259,7 +259,11 @@ def field_expectation(transform: KeyedTransform) -> FieldExpectation:
     # With a key locked (another master key's, or one sealed to a public key alone) only the form can be judged.
     keys = transform.keys if transform.keys.complete else None
     return FieldExpectation(
-        field_map=transform.field_map, profile=transform.profile, keys=keys, tenants=transform.tenants
+        field_map=transform.field_map,
+        profile=transform.profile,
+        keys=keys,
+        tenants=transform.tenants,
+        replaced=transform.replaced,
     )
 
 

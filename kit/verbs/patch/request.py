@@ -123,6 +123,10 @@ def with_keys(
 def _keys(transform: KeyedTransform, needs: Needs, keying: Keying, rules: StopRules, *, live: bool) -> KeySet:
     needs.check(fraction=rules.partition_key_fraction, at_least=rules.partition_key_least)
     file, unlocked = _open(keying)
+    if transform.replaced:
+        if file is None:
+            raise UsageError("keys are replaced in a keyring", hint="name it with --keyring")
+        unlocked = unlocked.replacing(transform.replaced)
     values = needs.values
     provided = unlocked.provide(values, profile=transform.profile, random=keying.random, now=keying.now)
     keys, stored = provided.key_set(), None

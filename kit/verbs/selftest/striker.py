@@ -7,7 +7,8 @@ patched, so step N is the same step in every run of the same order. An order is 
 answer. The members of an order:
 
 ``place``    folder to work in; ``request`` names the files in it and the options; with ``encrypt``
-             (a keyring in the folder, an age identity) NoteLett's fields are encrypted, else rawLinkset is added
+             (a keyring in the folder, an age identity, data keys to replace) NoteLett's fields are encrypted, else
+             rawLinkset is added
 ``strike``   ``none`` | ``kill`` (SIGKILL) | ``power`` (drop what was not synced, then SIGKILL) | ``SIGINT`` | an errno
              by name
 ``do``       ``patch`` | ``resume`` | ``abandon``; ``clock`` seconds since 1970, taken from a clock rather than given
@@ -151,7 +152,12 @@ class Striker:
                 os.truncate(path, min(path.stat().st_size, self.synced.get(path.stat().st_ino, 0)))
 
 
-def _keying(place: Path, keys: dict[str, str]) -> Keying:
+def _sealing(keys: dict[str, Any]) -> EncryptFields:
+    rekeyed = frozenset(keys.get("rekey", ()))
+    return EncryptFields(field_map=shipped("notelett"), profile=Profile.BOUND, rekeyed=rekeyed)
+
+
+def _keying(place: Path, keys: dict[str, Any]) -> Keying:
     return Keying(
         random=os.urandom,
         now=Timestamp(1_760_000_001),
@@ -206,12 +212,12 @@ def apply_run(order: dict[str, Any]) -> Callable[[], object]:
 def patch_run(order: dict[str, Any]) -> Callable[[], object]:
     """Return the run of ``patch`` that an order requests."""
     place, wanted = Path(order["place"]), order["request"]
-    keys: dict[str, str] | None = wanted.get("encrypt")
+    keys: dict[str, Any] | None = wanted.get("encrypt")
     key = load_private(Path(wanted["key"]), lambda: b"")
     trusted = [load_public(Path(path)) for path in wanted["trusted"]]
     request = PatchRequest(
         kit=place / wanted["kit"],
-        transforms=(EncryptFields(field_map=shipped("notelett"), profile=Profile.BOUND) if keys else RawLinkset(),),
+        transforms=(_sealing(keys) if keys else RawLinkset(),),
         keying=_keying(place, keys) if keys else None,
         trusted={one.key_id: one for one in [*trusted, key.public]},
         created_at=Timestamp(order["clock"]),

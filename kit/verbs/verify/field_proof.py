@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace as with_changes
 from kit.encryption import (
     FieldMap,
     FieldProof,
+    KeySet,
     KeySource,
     MappedCollection,
     Profile,
@@ -76,6 +77,8 @@ class FieldExpectation:
     """Only documents of these partitions; None for all."""
     canaries: tuple[bytes, ...] = field(default=(), repr=False)
     """Plaintext that must not be anywhere outside the mapped values of the mapped collections."""
+    replaced: frozenset[str] = frozenset()
+    """The data keys that the last step replaced: it has other parameters, and no envelope may be under one of them."""
     canaries_everywhere: bool = False
     """Whether to search the collections that the map does not name, too."""
 
@@ -92,7 +95,7 @@ class FieldExpectation:
         """
         single = (with_changes(self.field_map, collections=(entry,)) for entry in self.field_map.collections)
         runs = [
-            EncryptFields(field_map=one, profile=self.profile, iv=iv, partitions=self.tenants)
+            EncryptFields(field_map=one, profile=self.profile, iv=iv, partitions=self.tenants, rekeyed=self.replaced)
             for one in (self.field_map, *single)
             for iv in (SyntheticIv(), RandomIv(bytes))
         ]
@@ -207,7 +210,9 @@ def _prove(
     statements = judgement.statements if expectation.keys is not None else ()
     maps = expectation.maps_by_parameters()
     parameters = frozenset(maps)
-    step = SealedStep(judgement.steps if judgement.statements else (), maps)
+    # Of values that were sealed before the step, what was signed cannot be made again: the patch itself compared them.
+    chain = judgement.steps if judgement.statements and not expectation.replaced else ()
+    step = SealedStep(chain, maps)
     proofs = _read(kit, judgement.manifest, expectation, step)
     mapped = frozenset(collection.path for collection, _ in proofs if expectation.mapped(collection) is not None)
     if not mapped:
@@ -242,7 +247,7 @@ def _read(
 ) -> Sequence[tuple[CollectionMember, Proof]]:
     listed, table = {entry.path: entry.sha256 for entry in manifest.entries}, manifest.table
     found: list[tuple[CollectionMember, Proof]] = []
-    keys = kit.executor.hand_out(expectation.keys) if expectation.keys is not None else None
+    keys = kit.executor.hand_out(_left_keys(expectation.keys, expectation)) if expectation.keys is not None else None
     with kit.pipeline(Stage.FIELDS) as pipeline:
         for member, body in entries(kit.reader):
             collection = table.member(member.path) if member.path is not None and member.is_file else None
@@ -267,6 +272,10 @@ def _read(
             for _ in signed:
                 pass
     return found
+
+
+def _left_keys(keys: KeySource, expectation: FieldExpectation) -> KeySet:
+    return keys.key_set().without(expectation.replaced) if expectation.replaced else keys.key_set()
 
 
 def _check_listed(body: Iterable[bytes], path: MemberPath, listed: Mapping[MemberPath, Sha256]) -> Iterator[bytes]:

@@ -335,6 +335,25 @@ def suspects(data: bytes, ends: Sequence[int], touched: bytes, most: tuple[int, 
         most: Bytes of a document, and levels of nesting, that it may have.
     """
 
+def import_scan(
+    data: bytes, ends: Sequence[int], levels: int, scope: bytes, place: int
+) -> tuple[list[int], bytes] | None:
+    """Return the numbers of documents that a server may refuse, and a record for each ``_id`` of a plain type.
+
+    Args:
+        data: See above.
+        ends: See above.
+        levels: Levels of nesting that a document may have.
+        scope: What the key of an ``_id`` begins with.
+        place: The place of the first document; the others follow.
+    """
+
+def import_select(records: bytes, part: int, parts: int) -> bytes:
+    """Return the records whose keys are in ``part`` of ``parts`` equal ranges."""
+
+def import_repeats(records: bytes, most: int) -> tuple[int, list[tuple[int, int, bytes]]]:
+    """Return at how many places a key is repeated, and ``most`` of them: place, first place with that key, and key."""
+
 def identity_keys(data: bytes, ends: Sequence[int]) -> bytes | None:
     """Return a key of 8 bytes for each document: a digest of its typed ``_id``, or of all of it where it has none."""
 

@@ -67,6 +67,12 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 is_flag=True,
                 help="Accept a base with unverified signatures. The result is permanently marked as such.",
             ),
+            click.option(
+                "--allow-unimportable",
+                is_flag=True,
+                help="Sign documents that a MongoDB server would refuse (schemas/importing.md); the provenance counts"
+                " them.",
+            ),
             click.option("--limit", type=click.IntRange(0), metavar="N", help="Change at most N documents."),
             click.option(
                 "--merkle/--no-merkle",
@@ -327,6 +333,7 @@ def _make_request(
     policy: Path | None,
     at: str | None,
     insecure_unverified_base: bool,
+    allow_unimportable: bool,
     limit: int | None,
     merkle: bool | None,
     created_at: str | None,
@@ -357,6 +364,7 @@ def _make_request(
         created_at=time,
         created_now=created_at is None,
         limit=limit,
+        allow_unimportable=allow_unimportable,
         merkle=merkle,
         environment=limit_environment(
             replace(make_environment(workers, maxima, allowed=allowed), progress=progress), max_memory, nice

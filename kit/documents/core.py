@@ -62,6 +62,12 @@ prove = None if ABSENCE else kit_core.prove
 """The counts, leaves and former digest of a run that is well formed to its last byte."""
 sketch = None if ABSENCE else kit_core.sketch
 """The summary of a run's documents that is kept while two kits are compared."""
+import_scan = None if ABSENCE else kit_core.import_scan
+"""The documents of a run that a server may refuse, and the keys of their ``_id``s."""
+import_select = None if ABSENCE else kit_core.import_select
+"""The records of keys in a range."""
+import_repeats = None if ABSENCE else kit_core.import_repeats
+"""The records whose key another has."""
 max_elements = None if ABSENCE else kit_core.max_elements
 """An upper bound of the number of elements in a stretch of documents."""
 census = None if ABSENCE else kit_core.census

@@ -19,6 +19,7 @@ from itertools import islice
 from kit.archive.write.tar import Slot
 from kit.documents import Run
 from kit.engine.checks import Refusals
+from kit.engine.importability import Unimportable
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import MAX_FINDINGS, Survey
 from kit.engine.work import RunResult
@@ -80,6 +81,8 @@ class Rewrite:
     omitted_findings: int = 0
     refusals: Refusals = field(default_factory=Refusals)
     """The documents that stop a patch."""
+    unimportable: Unimportable = field(default_factory=Unimportable)
+    """The documents that a server would refuse; its findings are among :attr:`findings`."""
     deferred: dict[MemberPath, Slot] = field(default_factory=dict)
     """Slots left open for members that are made last."""
     roots: dict[MemberPath, Sha256] = field(default_factory=dict)
@@ -95,11 +98,21 @@ class Rewrite:
         self.outcomes.update(result.outcomes)
         self.counts.update(result.counts)
         self.refusals.take(result.refusals, str(path))
+        self.unimportable.refusals.take(result.unimportable.refusals, str(path))
+        self.unimportable.counts.update(result.unimportable.counts)
         room = MAX_FINDINGS - len(self.findings)
         result.omitted_findings += max(0, len(result.findings) - room)
         del result.findings[room:]
         self.findings.extend((path, transform, finding) for transform, finding in result.findings)
         self.omitted_findings += result.omitted_findings
+
+    def take_unimportable(self, path: MemberPath, transform: str, found: Unimportable) -> None:
+        """Add what a server would refuse of the member ``path``."""
+        self.unimportable.refusals.take(found.refusals, str(path))
+        self.unimportable.counts.update(found.counts)
+        room = max(0, MAX_FINDINGS - len(self.findings))
+        self.findings.extend((path, transform, finding) for finding in found.findings[:room])
+        self.omitted_findings += len(found.findings[room:])
 
 
 _SAMPLE = 16

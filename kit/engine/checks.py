@@ -270,6 +270,12 @@ class Refusals:
             by_ordinal.setdefault(one.ordinal, one)
         return cls(total=len(by_ordinal), first=[by_ordinal[at] for at in sorted(by_ordinal)[:SHOWN]])
 
+    def add(self, one: Refusal) -> None:
+        """Take one that comes after all others."""
+        if len(self.first) < SHOWN:
+            self.first.append(one)
+        self.total += 1
+
     def take(self, other: Refusals, where: str) -> None:
         """Take what a run of the member ``where`` found."""
         for one in other.first[: SHOWN - len(self.first)]:

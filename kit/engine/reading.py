@@ -53,6 +53,8 @@ class Survey:
     kept: dict[MemberPath, bytes] = field(default_factory=dict)
     """The members held whole: manifest, signatures, history."""
     collections: dict[MemberPath, CollectionMember] = field(default_factory=dict)
+    metadata: dict[MemberPath, bytes | KitError] = field(default_factory=dict)
+    """Of collections that transforms handle: the decoded ``<collection>.metadata.json``, or why it cannot be read."""
     stored: Sha256 | None = None
     """Digest of the archive as it was read; None for a folder."""
     layout: Layout | None = None

@@ -21,6 +21,7 @@ from kit.archive.read.reader import Copying, KitReader, changed_meanwhile
 from kit.archive.read.tar import Member
 from kit.archive.write.tar import Destination, Slot
 from kit.engine.changes import MemberChange, Rewrite, SettledMember, rewrite_of_settled
+from kit.engine.importability import Importing, finish_import
 from kit.engine.leaves import LeafStore
 from kit.engine.passing import read_again
 from kit.engine.pipeline import Pipeline
@@ -53,6 +54,8 @@ class Request:
     """Settled members of the survey: they are not looked into again, but what they hold is reported."""
     leaves: LeafStore | None = None
     """Where the leaves of every handled member go, if they are wanted."""
+    importing: Importing | None = None
+    """What the result is checked by, if that is wanted: whether a server takes it."""
     prove: bool = True
     """Whether every run is proven; only a caller that compares the result with digests may omit that."""
 
@@ -72,6 +75,8 @@ def rewrite(
     )
     read_again(reader, survey, one_pass.visit, copying=one_pass.copying())
     pipeline.drain()
+    if request.importing is not None:
+        finish_import(reader, survey, request.importing, done, request.transforms[-1].name)
     return one_pass.done
 
 
@@ -193,6 +198,7 @@ class _Pass:
             member_codec=collection.codec,
             container_codec=self.destination.codec,
             limits=self.reader.limits,
+            importing=self.request.importing.checks.get(collection.path) if self.request.importing else None,
             leaves=self.request.leaves is not None,
             prove=self.request.prove,
             prove_frame=self.destination.proves and self.survey.members[collection.path][1] >= LEAST_BYTES,
@@ -245,6 +251,8 @@ class _Handled:
             raise DigestError("what came back from a worker is not what was proven there", hint=_AGAIN)
         self._after.update(result.stored)
         self.keep_leaves(result.leaves)
+        if one_pass.request.importing is not None:
+            one_pass.request.importing.keys.put(result.unimportable.keys)
         self._change.take(result)
         one_pass.done.take(self._collection.path, result)
         encoded = result.frame or result.stored

@@ -19,7 +19,7 @@ from kit.engine.reading import Survey, member_runs, survey_into
 from kit.errors import BsonError, KitError
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Transform
-from kit.values import CollectionMember, Limits, MemberPath
+from kit.values import CollectionMember, Limits, MemberPath, metadata_name
 
 if TYPE_CHECKING:
     from kit.encryption import Needs
@@ -96,12 +96,13 @@ class _Walk:
     def take(
         self,
         member: Member,  # noqa: ARG002
-        path: MemberPath,  # noqa: ARG002
+        path: MemberPath,
         body: Iterator[bytes],
         collection: CollectionMember | None,
     ) -> None:
         """Submit the runs of a collection to the workers, if anything is needed of them."""
         if collection is None:
+            self._take_metadata(path, body)
             return
         counted = self.count(collection)
         if not counted and not self.transforms:
@@ -131,6 +132,28 @@ class _Walk:
                     needs.fail(error)
         elif (probe := changes.probe(collection, self.transforms)) is not None:
             self._probe(probe, changes.WatchedChunks(body))
+
+    def _take_metadata(self, path: MemberPath, body: Iterator[bytes]) -> None:
+        """Keep the metadata of a collection that a transform handles; a fault in it is kept in its place."""
+        name = self.transforms and metadata_name(path)
+        if not name or not any(transform.handles(name.collection) for transform in self.transforms):
+            return
+        from kit.engine import changes  # noqa: PLC0415  with the transforms
+
+        watched = changes.WatchedChunks(body)
+        parts, size, limits = list[bytes](), 0, self.reader.limits
+        try:
+            for chunk in self.reader.decode_member(watched, name.codec, where=str(path)):
+                size += len(chunk)
+                limits.check("json_bytes", size, where=str(path))
+                limits.hold(len(chunk), where=str(path))
+                parts.append(chunk)
+        except KitError as error:
+            if watched.failed:
+                raise
+            self.found.metadata[path] = error
+        else:
+            self.found.metadata[path] = b"".join(parts)
 
     def _probe(self, probe: changes.Probe, body: changes.WatchedChunks) -> None:
         """Find out whether a member has nothing left to do, as far as every run so far shows."""

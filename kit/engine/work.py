@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 from kit.archive.frames import content_of, encode_again
@@ -29,9 +30,11 @@ from kit.engine.checks import (
     prove_run as prove_own_run,
     suspects,
 )
+from kit.engine.importability import Unimportable, check_import
 from kit.engine.lookup import open_lookup
 from kit.engine.reencoding import sizes_when_cut
 from kit.errors import DigestError, KitError
+from kit.importing.scanning import ImportCheck
 from kit.output.journal import checksum
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
@@ -61,6 +64,8 @@ class RunWork:
     container_codec: Codec
     limits: Limits
     """Of the kit that is read; what is written is held to them, too."""
+    importing: ImportCheck | None = None
+    """What a server will demand of the result; None where that is not asked."""
     leaves: bool = False
     """Whether the leaves of a Merkle tree are wanted."""
     prove: bool = True
@@ -91,6 +96,8 @@ class RunResult:
     """How many more there were."""
     refusals: Refusals = field(default_factory=Refusals)
     """The documents that stop a patch."""
+    unimportable: Unimportable = field(default_factory=Unimportable)
+    """What a server would refuse."""
     changed: int = 0
     """Documents that any transform changed."""
     selection: RunLengths = field(default_factory=RunLengths)
@@ -146,7 +153,11 @@ def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"")
     changed = [(number, documents[number]) for number in sorted(touched)]
     result.refusals = Refusals.of((*refused, *_add_oversized(result, work, changed, run.first)))
     result.leaves = leaf_lines(documents) if work.leaves else b""
-    _encode(result, work, run, b"".join(documents), kept)
+    body = b"".join(documents)
+    if work.importing is not None:
+        flags = [number in touched for number in range(len(documents))]
+        _check_import(result, work, run, Run(data=body, ends=tuple(accumulate(map(len, documents)))), flags)
+    _encode(result, work, run, body, kept)
     return result
 
 
@@ -168,6 +179,7 @@ def _encode_whole(work: RunWork, run: Run, whole: RewrittenRun, kept: bytes) -> 
     numbers = suspects(after.data, after.ends, whole.touched, work.limits)
     oversize = _add_oversized(result, work, [(number, after.document(number)) for number in numbers], run.first)
     result.refusals = Refusals.of((*_refusals(whole.totals, run.first), *oversize))
+    _check_import(result, work, run, after, whole.touched)
     _encode(result, work, run, whole.body, kept)
     return result
 
@@ -185,6 +197,14 @@ def _add_oversized(
     found = list(find_oversized(documents, first, work.limits))
     result.findings.extend((work.transforms[-1].name, finding) for _, finding in found)
     return [refusal for refusal, _ in found]
+
+
+def _check_import(result: RunResult, work: RunWork, run: Run, after: Run, touched: Sequence[bool]) -> None:
+    """Find out what a server would refuse of the result, where that is asked."""
+    if work.importing is not None:
+        result.unimportable = check_import(work.importing, run, after, touched)
+        result.findings.extend((work.transforms[-1].name, finding) for finding in result.unimportable.findings)
+        result.unimportable.findings = []
 
 
 def _encode(result: RunResult, work: RunWork, run: Run, body: bytes, kept: bytes) -> None:

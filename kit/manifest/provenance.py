@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from kit.errors import ContentError, ManifestError
@@ -193,6 +193,7 @@ class PatchStatement:
         value_digests: By member and field, the keyed digest of the plaintext that an encryption sealed.
         documents: The changed documents of collections, by path; empty if the step does not list them.
         permitted: Faults of the base that only the user's permission excused (``name colon``), sorted.
+        unimportable: Documents that no server takes and that were signed all the same, by rule.
         created_at: ``createdAt`` of the new generation; the only time in the statement.
         bundle_id: The kit's bundle id; None if its manifest has none.
         base_generation: The replaced generation.
@@ -219,6 +220,7 @@ class PatchStatement:
     documents: tuple[DocumentChanges, ...] = ()
     migration: AppliedMigration | None = None
     permitted: tuple[str, ...] = ()
+    unimportable: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the statement as a JSON value."""
@@ -244,6 +246,8 @@ class PatchStatement:
             predicate["documents"] = [changes.to_json() for changes in self.documents]
         if self.permitted:
             predicate["permitted"] = list(self.permitted)
+        if self.unimportable:
+            predicate["unimportable"] = dict(self.unimportable)
         if self.migration is not None:
             predicate["migration"] = self.migration.to_json()
         predicate |= {name: text for name, text in given.items() if text is not None}
@@ -291,7 +295,10 @@ def _statement(fields: ManifestFields) -> PatchStatement:
     predicate = fields.object("predicate")
     predicate.exactly(
         ("tool", "transforms", "counts", "keyIds", "createdAt", "materials", "baseGeneration", "generation"),
-        ("operator", "environment", "bundleId", "rollbackNote", "valueDigests", "documents", "migration", "permitted"),
+        (
+            *("operator", "environment", "bundleId", "rollbackNote", "valueDigests", "documents", "migration"),
+            *("permitted", "unimportable"),
+        ),
     )
     tool, counts = predicate.object("tool"), predicate.object("counts")
     tool.exactly(("name", "version"))
@@ -318,6 +325,7 @@ def _statement(fields: ManifestFields) -> PatchStatement:
         generation=predicate.integer("generation"),
         documents=_documents(predicate),
         permitted=_sorted_texts(predicate, "permitted") if "permitted" in predicate.members else (),
+        unimportable=_unimportable(predicate),
         migration=AppliedMigration.parse(predicate.object("migration")) if "migration" in predicate.members else None,
     )
     _check_sense(statement)
@@ -344,6 +352,16 @@ def _value_digests(predicate: ManifestFields) -> dict[str, dict[str, str]]:
     return {
         path: {name: found.object(path).text(name) for name in found.object(path).members} for path in found.members
     }
+
+
+def _unimportable(predicate: ManifestFields) -> dict[str, int]:
+    if "unimportable" not in predicate.members:
+        return {}
+    counts = predicate.object("unimportable")
+    found = {rule: counts.integer(rule) for rule in counts.members}
+    if not found or min(found.values()) < 1:
+        raise ManifestError("predicate.unimportable: counts of documents by rule are expected, none of them 0")
+    return found
 
 
 def _documents(predicate: ManifestFields) -> tuple[DocumentChanges, ...]:

@@ -63,6 +63,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
             for t in report.transforms
         ],
         **counts_json(report),
+        "unchecked": [{"member": str(path), "what": what} for path, what in report.rewrite.unimportable.unchecked],
         "findings": [
             {
                 "member": str(path),
@@ -98,6 +99,7 @@ def counts_json(report: PatchReport) -> dict[str, Any]:
         "outcomes": _nested(report.rewrite.outcomes),
         "counts": _nested(_of_transforms(report.rewrite.counts)),
         "fields": [counts.to_json() for counts in _field_counts(report.rewrite)],
+        "unimportable": dict(sorted(report.rewrite.unimportable.counts.items())),
     }
 
 
@@ -143,6 +145,8 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     yield from _field_lines(done)
     yield from _remark_lines(report.transforms)
     yield from _finding_lines(done)
+    if report.changed or report.roots:
+        yield from _unchecked_lines(done)
     yield from _unsound_lines(done, report.migration.tenants)
     for path, change in sorted(done.members.items()):
         if change.changed:
@@ -253,6 +257,21 @@ def _finding_lines(done: Rewrite) -> Iterator[str]:
     for (counter, transform), count in sorted(totals.items()):
         yield f"{counter}: {count:,} ({transform}; --json counts them by tenant)"
     if reasons or totals:
+        yield ""
+
+
+def _unchecked_lines(done: Rewrite) -> Iterator[str]:
+    """Yield what a server will demand of the result and was not evaluated."""
+    members: dict[str, list[str]] = {}
+    for path, what in done.unimportable.unchecked:
+        members.setdefault(what, []).append(str(path))
+    for what, paths in list(members.items())[:SHOWN_REASONS]:
+        shown = ", ".join(clip(path, MAX_DOCUMENT) for path in paths[:SHOWN_FINDINGS])
+        more = ", …" if len(paths) > SHOWN_FINDINGS else ""
+        yield f"not checked, whether a server takes it: {clip(what, MAX_REASON)} ({shown}{more})"
+    if len(members) > SHOWN_REASONS:
+        yield f"and {len(members) - SHOWN_REASONS:,} more things that were not checked, which the JSON report names"
+    if members:
         yield ""
 
 

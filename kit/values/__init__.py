@@ -17,10 +17,12 @@ from kit.values.member_path import (
     CollectionPattern,
     Collections,
     MemberPath,
+    MetadataName,
     NameClass,
     collection_member,
     declarable_formats,
     declared_member,
+    metadata_name,
 )
 from kit.values.run_lengths import CountName, FieldOutcome, RunLengths, RunLengthsReader
 
@@ -40,6 +42,7 @@ __all__ = [
     "Limits",
     "MemberPath",
     "MemoryPrice",
+    "MetadataName",
     "NameClass",
     "Price",
     "RunLengths",
@@ -49,4 +52,5 @@ __all__ = [
     "collection_member",
     "declarable_formats",
     "declared_member",
+    "metadata_name",
 ]

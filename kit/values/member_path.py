@@ -289,6 +289,23 @@ NAMED = Collections()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataName:
+    """What the name of a metadata file states."""
+
+    collection: CollectionName
+    codec: Codec
+
+
+def metadata_name(path: MemberPath) -> MetadataName | None:
+    """Return of which collection ``…/<db>/<collection>.metadata.json[.gz|.zst]`` is; None for other members."""
+    stem, dot, suffix = path.text.rpartition(".metadata.json")
+    if not dot or suffix not in {codec.value for codec in Codec}:
+        return None
+    collection = collection_member(MemberPath(f"{stem}.bson"))
+    return MetadataName(collection=collection.name, codec=Codec(suffix)) if collection is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
     """Exceptions from the rules of schemas/archive.md; none by default."""
 

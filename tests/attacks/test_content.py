@@ -209,7 +209,7 @@ def test_a_document_of_16_mib_is_verified_and_carried(desk: Desk) -> None:
     large = bombs.document(16 * MIB + 16 * 1024)
     path = desk.kit({**kits.content(), OBSERVATIONS: GOOD + large}, name="kit.tar.zst")
     assert desk.verify(path, "vendor", options=("--deep",)).code == OK
-    patched = desk.patched(path)
+    patched = desk.patched(path, "--allow-unimportable")
     assert large in kits.read(patched)[OBSERVATIONS]
     assert desk.verify(patched, options=("--deep",)).code == OK
 

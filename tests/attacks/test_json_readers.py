@@ -32,6 +32,7 @@ from kit.encryption.envelope import EnvelopeTally
 from kit.encryption.key_records import Adapter, read_records, shipped as shipped_adapter
 from kit.encryption.keyring import Keyring
 from kit.errors import ContentError, KitError
+from kit.importing.metadata import parse_metadata
 from kit.manifest import Manifest, parse_statement
 from kit.migrations import BUILT_IN, Migration, parse_migration
 from kit.reports.release_record import read_record
@@ -139,6 +140,42 @@ RECEIPT = Receipt(
     page=Page(name="kit.html", sha256=Sha256.of(b"h")),
 )
 """With every part that a receipt can have."""
+METADATA = json.dumps(
+    {
+        "collectionName": "c",
+        "indexes": [
+            {
+                "v": 2,
+                "name": "u",
+                "unique": True,
+                "sparse": True,
+                "key": {"a.b": 1, "c": {"$numberInt": "-1"}},
+                "partialFilterExpression": {"a": {"$exists": True}, "$and": [{"b": {"$type": ["int"]}}, {"c": 1}]},
+            }
+        ],
+        "options": {
+            "validationAction": "error",
+            "validationLevel": "moderate",
+            "validator": {
+                "$and": [
+                    {
+                        "$jsonSchema": {
+                            "bsonType": "object",
+                            "required": ["a"],
+                            "properties": {
+                                "a": {"type": "string", "minLength": 1, "pattern": "^a+$", "enum": ["a", "aa"]},
+                                "b": {"bsonType": ["int", "long"], "minimum": 1, "exclusiveMinimum": True},
+                                "c": {"items": [{"multipleOf": 2}], "additionalItems": False, "uniqueItems": True},
+                            },
+                            "patternProperties": {"^x": {"not": {"minItems": 1}}},
+                            "dependencies": {"a": ["b"], "b": {"oneOf": [{"maxProperties": 2}]}},
+                        }
+                    }
+                ]
+            },
+        },
+    }
+).encode()
 READERS: dict[str, tuple[Reader, bytes]] = {
     **{
         f"policy, state or approval {number}": (reader, data)
@@ -178,6 +215,7 @@ READERS: dict[str, tuple[Reader, bytes]] = {
     **{name: (lambda data: parse_migration(data, random=bytes), _migration(name)) for name in BUILT_IN},
     "release record": (lambda data: read_record(data, REQUEST, JOB, where="k"), json.dumps(RECORD).encode()),
     "audit record": (_lined, Chain().line({"incident": "7", "counts": {"read": 1}})),
+    "metadata of a collection": (lambda data: parse_metadata(data, limits=Limits(), where="k"), METADATA),
     "JWK": (lambda data: as_spki(data, where="k"), _jwk()),
     "name of a document": (
         lambda data: parse_document(data.decode("utf-8", "surrogateescape")),
@@ -243,7 +281,7 @@ READ_ABOVE = {
         "signing/jws.py",
         "signing/key_forms.py",
     ),
-    *("transforms/raw_linkset/shape.py", "trust/policy.py", "trust/state.py"),
+    *("importing/metadata.py", "transforms/raw_linkset/shape.py", "trust/policy.py", "trust/state.py"),
 }
 """Modules that read JSON from outside, each through a typed reader; the journal's is attacked with the job folder."""
 READ_OWN = {

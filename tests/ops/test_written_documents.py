@@ -76,8 +76,9 @@ NO_TENANT = bson.encode(observation(2)).replace(b"\x02tenant\0\5\0\0\0acme", b"\
 # How a patch ends, whatever a plan would have to say of it: kit, options, exit code, a part of the sentence.
 RAW_LINKSET: dict[str, tuple[bytes, tuple[object, ...], int, str]] = {
     "no _id": (kits.collection([observation(1, _id=...)]), (), 0, ""),
-    "an _id twice": (FINE + FINE, (), 0, ""),
-    "an element _id twice": (twice(FINE, "_id", 1) + FINE, (), 0, ""),
+    "an _id twice": (FINE + FINE, (), 11, "the unique index '_id_' has the same key"),
+    "an _id twice, permitted": (FINE + FINE, ("--allow-unimportable",), 0, ""),
+    "an element _id twice": (twice(FINE, "_id", 1) + FINE, (), 11, "it has more than one _id"),
     "the tenant twice": (twice(FINE, "tenant", "other"), (), 0, ""),
     "a tenant that is no UTF-8": (NO_TENANT, (), 0, ""),
     "an alias that is no UTF-8": (FINE.replace(b"CVE-2025", b"CVE\xff2025"), (), 0, ""),
@@ -98,7 +99,9 @@ RAW_LINKSET: dict[str, tuple[bytes, tuple[object, ...], int, str]] = {
     ),
     "too large beyond the limit": (kits.collection(WIDE), ("--max", "document_bytes=1350", "--limit", 0), 0, ""),
     "deeper than is read": (FINE + deep(300), (), 11, "document 1 (_id"),
-    "as deep as is read": (deep(198), (), 0, ""),
+    "deeper than a server promises to store": (deep(198), (), 11, "deeper than 100 levels; already in the base"),
+    "as deep as is read": (deep(198), ("--allow-unimportable",), 0, ""),
+    "as deep as a server promises to store": (deep(98), (), 0, ""),
     "divergent": (
         *(kits.collection([observation(1, linkset={"aliases": ["x"]})]), ("--on-divergence", "stop")),
         *(12, "would diverge"),

@@ -304,6 +304,8 @@ class TestJson:
                 "fields",
                 "findings",
                 "omittedFindings",
+                "unchecked",
+                "unimportable",
                 "generation",
             ),
             *("manifestSha256", "signedBy", "output", "outputBytes", "outputSha256", "backup", "tempBytes"),

@@ -4,8 +4,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "what Python hands over is extracted into values")]
 
-use std::cell::RefCell;
-use std::collections::HashSet;
+use std::{cell::RefCell, collections::HashSet};
 
 use kit_core::bson::bounds;
 use kit_core::bson::{fields, run::Run};
@@ -14,9 +13,8 @@ use kit_core::linkset::table::{self, Format, format_of};
 use kit_core::proof::{self, Earlier};
 use kit_core::run::{self, Found, Gathered, Observations, Sought};
 use kit_core::seal::{self, cipher, run::Before, run::Task};
-use kit_core::{Sure, coverage, delta, names};
-use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
+use kit_core::{Sure, coverage, delta, importing, names};
+use pyo3::{prelude::*, pybacked::PyBackedBytes};
 
 type Bytes = PyBackedBytes;
 type Ends = Vec<usize>;
@@ -234,8 +232,7 @@ functions! {
         let about = |one: kit_core::sketch::Advisory| {
             (one.tenant, one.vendor, one.upstream_id, one.moment, one.is_withdrawn, one.has_raw_linkset)
         };
-        let one =
-            |one: kit_core::sketch::Sketch| (one.identity, one.digest, one.name, one.advisory.map(about), one.appended);
+        let one = |of: kit_core::sketch::Sketch| (of.identity, of.digest, of.name, of.advisory.map(about), of.appended);
         Some(sketches.into_iter().map(|sketch| sketch.map(one)).collect())
     };
     #[pyo3(signature = (data, ends, *, mapped, keys, task, against = None))]
@@ -257,13 +254,16 @@ functions! {
         Some((done.body, done.touched, tallies, sums, alone))
     };
     #[pyo3(signature = (data, ends, *, mapped, is_checked))]
-    survey_map(data: Bytes, ends: Ends, mapped: Map, is_checked: bool) -> Option<Survey> = {
-        let found = seal::run::survey(Run::new(&data, &ends).ok()?, &mapped.into(), is_checked).ok()?;
-        Some((found.owners, found.dek_ids, found.alone))
-    };
+    survey_map(data: Bytes, ends: Ends, mapped: Map, is_checked: bool) -> Option<Survey> =
+        Run::new(&data, &ends).and_then(|run| seal::run::survey(run, &mapped.into(), is_checked)).ok()
+            .map(|found| (found.owners, found.dek_ids, found.alone));
     frame(data: Bytes) -> Option<Ends> = bounds::frame(&data).ok();
     suspects(data: Bytes, ends: Ends, touched: Bytes, most: (usize, usize)) -> Option<Vec<usize>> =
         Run::new(&data, &ends).and_then(|run| bounds::suspects(run, &touched, most.into())).ok();
+    import_scan(data: Bytes, ends: Ends, levels: usize, scope: Bytes, place: u64) -> Option<(Vec<usize>, Vec<u8>)> =
+        Run::new(&data, &ends).ok().map(|run| importing::scan(run, levels, &scope, place)).map(|found| (found.suspects, found.records));
+    import_select(records: Bytes, part: u64, parts: u64) -> Vec<u8> = importing::select(&records, part, parts);
+    import_repeats(records: Bytes, most: usize) -> (usize, Vec<importing::Repeat>) = importing::repeats(&records, most);
     max_elements(block: Bytes, exactly: bool) -> usize = kit_core::bson::max_elements(&block, exactly);
     identity_keys(data: Bytes, ends: Ends) -> Option<Vec<u8>> =
         Run::new(&data, &ends).and_then(delta::features::keys).ok();
@@ -293,7 +293,7 @@ mod module {
     #[pymodule_export]
     use super::{
         apply_map, census, census_sum, count, delta_choose, delta_dictionary, delta_features, delta_gather,
-        delta_is_nearly, delta_restore, frame, gather, identity_keys, keys, max_elements, prove, rewrite, sketch,
-        survey_map, suspects, tables,
+        delta_is_nearly, delta_restore, frame, gather, identity_keys, import_repeats, import_scan, import_select, keys,
+        max_elements, prove, rewrite, sketch, survey_map, suspects, tables,
     };
 }

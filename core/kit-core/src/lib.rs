@@ -17,6 +17,7 @@ pub mod census;
 pub mod coverage;
 pub mod cut;
 pub mod delta;
+pub mod importing;
 pub mod keys;
 pub mod leaves;
 pub mod linkset;

@@ -172,6 +172,7 @@ def _statement(
         bundle_id=base.bundle_id,
         base_generation=base.generation,
         generation=base.generation + 1,
+        unimportable=dict(sorted(step.rewrite.unimportable.counts.items())),
         permitted=tuple(sorted({what for found in step.survey.permitted.values() for what in found})),
         documents=tuple(
             DocumentChanges(path=path, base_sha256=change.base_documents, changed=change.selection)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
 
 from kit.archive.read.proven import Proven
+from kit.engine.importability import Importing
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupWriter
 from kit.engine.pipeline import Pipeline
@@ -82,6 +83,8 @@ class Base:
     manifest: Manifest
     lookup: Path | None
     lookup_bytes: int
+    importing: Importing
+    """What a server will demand of the result."""
     leaves: LeafStore | None
     """Where the leaves of Merkle trees are sorted; None where the new manifest has no roots."""
     lacks_roots: bool
@@ -135,6 +138,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         # Workers on other machines can only open it by its name.
         lookup=real_path(lookup.path) if kit.environment.executor is not None else lookup.path,
         lookup_bytes=lookup.path.stat().st_size,
+        importing=Importing.of(judged.survey, transforms, kit.reader.limits, scratch),
         leaves=leaves if wanted_roots(request, judged.manifest) else None,
         lacks_roots=request.merkle is True and _lacks_roots(judged.manifest, judged.survey),
     )

@@ -23,7 +23,7 @@ from kit.archive.write.tar import CountingDestination, Destination
 from kit.engine.changes import report_settled
 from kit.engine.progress import Stage
 from kit.engine.rewrite import Request, Rewrite, find_untouched, rewrite, unchanged_members
-from kit.errors import StoppedError, UsageError
+from kit.errors import KitError, StoppedError, UsageError
 from kit.migrations import Migration
 from kit.transforms.protocol import Transform
 from kit.transforms.registry import parameters_digest
@@ -91,6 +91,7 @@ def transform_kit(
         limit=request.limit,
         defer=defer,
         leaves=base.leaves,
+        importing=base.importing,
     )
     with kit.pipeline(Stage.REWRITE) as pipeline:
         report_settled(settled, pipeline)
@@ -101,9 +102,19 @@ def transform_kit(
     if not idle or not (done.changed or done.roots) or done.refusals.total:
         return done
     with kit.pipeline(Stage.CARRY) as pipeline:
-        todo = replace(todo, leave=idle, leaves=None)
+        todo = replace(todo, leave=idle, leaves=None, importing=None)
         again = rewrite(kit.reader, base.survey, passes.second(), pipeline, todo)
     return replace(done, deferred=again.deferred, members=done.members | again.members)
+
+
+def unimportable_error(request: PatchRequest, done: Rewrite) -> KitError | None:
+    """Return the error of a patch that would sign what no server takes; None where it signs none, or that is permitted.
+
+    A patch that changes nothing signs nothing.
+    """
+    if request.allow_unimportable or not (done.changed or done.roots):
+        return None
+    return done.unimportable.refusals.error()
 
 
 _SHOWN = 20

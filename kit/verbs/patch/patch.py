@@ -41,6 +41,7 @@ from kit.verbs.patch.passes import (
     options_of,
     require_tenants,
     transform_kit,
+    unimportable_error,
 )
 from kit.verbs.patch.plan import Aim, clock_fault, obstacles, predict_error, require_none, step_of
 from kit.verbs.patch.request import Output, PatchReport, PatchRequest, with_keys
@@ -103,7 +104,8 @@ def planning(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim
         if done.changed or done.roots:
             encoded = passes.latest.encoded
             report = with_changes(report, output_bytes=encoded, temp_bytes=2 * encoded + base.scratch_bytes)
-        report = with_changes(report, refusal=done.refusals.error(), stops=broken_rules(migration, done))
+        refusal = done.refusals.error() or unimportable_error(request, done)
+        report = with_changes(report, refusal=refusal, stops=broken_rules(migration, done))
         if (done.changed or done.roots) and report.refusal is None and not report.stops:
             report = with_changes(report, refusal=predict_error(kit, report, base, request.limit))
         if aim is not None:
@@ -217,7 +219,8 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
             stack.callback(passes.release)
             done = transform_kit(source, request, transforms, base, passes)
             require_tenants(migration, done)
-            for broken in (done.refusals.error(), *broken_rules(migration, done)):
+            refusals = done.refusals.error(), unimportable_error(request, done)
+            for broken in (*refusals, *broken_rules(migration, done)):
                 if broken is not None:
                     raise broken
             report = _dry_report(source, request, migration, base, transforms=transforms, rewrite=done)

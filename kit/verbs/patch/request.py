@@ -182,6 +182,8 @@ class PatchRequest:
     keying: Keying | None = None
     """Needed by encrypt-fields."""
     limit: int | None = None
+    allow_unimportable: bool = False
+    """Whether documents are signed that a server would refuse; the provenance counts them."""
     merkle: bool | None = None
     """Whether the new manifest has a Merkle root of every collection; None: exactly if the base has some."""
     environment: Environment = field(default_factory=Environment)

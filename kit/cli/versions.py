@@ -20,6 +20,7 @@ _PARTS = (
     "click",
     "cryptography",
     "deflate",
+    "fastcrc",
     "isal",
     "joserfc",
     "jsonschema",

@@ -17,7 +17,8 @@ from typing import Final, Protocol
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, padding as block_padding, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from kit.encryption.envelope import check_dek_id
 from kit.encryption.key_records import Record, Wrapping
@@ -80,7 +81,7 @@ class _LocalWrapper:
         expected = hmac.digest(self._mac, body + bytes(8), "sha512")[:_TAG_BYTES]
         if not ciphertext or len(ciphertext) % _IV_BYTES or not hmac.compare_digest(tag, expected):
             raise KeyUnusableError("does not unwrap under the local master key that is given")
-        opened = Cipher(algorithms.AES(self._encryption), modes.CBC(vector)).decryptor()
+        opened = Cipher(AES(self._encryption), modes.CBC(vector)).decryptor()
         padded = opened.update(ciphertext) + opened.finalize()
         unpadder = block_padding.PKCS7(_BLOCK_BITS).unpadder()
         try:

@@ -194,7 +194,7 @@ ENCRYPTED_PKCS8 = "ENCRYPTED PRIVATE KEY"
 
 _BEGIN = re.compile(rb"-----BEGIN ([^\r\n]{1,64}?)-----")
 _AROUND = re.compile(rb"[ \t]*|[ \t]*[#;].*|Bag Attributes|[A-Za-z][A-Za-z0-9 ._-]{0,40}[:=].*|[ \t]+[^ \t].*")
-"""A line beside a block: blank, a comment, an attribute, or what continues one."""
+"""A line outside of a block: blank, a comment, an attribute, or what continues one."""
 _OPENING = b"-----BEGIN "
 _CURVE = "EC PARAMETERS"
 

@@ -146,7 +146,9 @@ def retire_command(path: Path, dek_ids: tuple[str, ...], as_json: bool) -> None:
 @credential_options
 @json_option
 def rekey_command(dek_ids: tuple[str, ...], keyring: Path | None, as_json: bool, **opened_by: Any) -> None:
-    """Replace data keys that others may have: each is retired, and its owner gets a new key.
+    """Replace data keys that others may have by new ones.
+
+    Each is retired, and its owner gets a new key.
 
     kit patch --rekey DEK-ID then seals the values of a kit again, and makes the new key itself where there is none.
     Use this command first where the platform needs the new key before a kit is sealed under it.

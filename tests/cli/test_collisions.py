@@ -51,6 +51,7 @@ WRITTEN = {
     "keyring add": {"PATH"},
     "keyring import": {"--keyring"},
     "keyring init": {"PATH"},
+    "keyring rekey": {"--keyring"},
     "keyring rewrap": {"--keyring"},
     "keys generate": {"PATH"},
     "patch": {"--backup", "--output", "--keyring", "--trust", "--record", "--metrics"},

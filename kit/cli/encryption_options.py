@@ -16,6 +16,7 @@ import click
 
 from kit.cli.options import FIELD_MAPS, FILE, PROFILES, ask_passphrase, read_file
 from kit.cli.paths import FIELD_MAP_OR_NAME, KEYRING
+from kit.cli.places import SECRET_LINE, SecretSource
 from kit.errors import UsageError
 from kit.values import CollectionName, CollectionPattern, Timestamp
 
@@ -35,9 +36,10 @@ def credential_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--keyring", type=KEYRING, metavar="FILE", help="The keyring (kit keyring init)."),
             click.option(
                 "--keyring-passphrase-fd",
-                type=int,
+                type=SECRET_LINE,
                 metavar="N",
-                help="Read the keyring's passphrase from this file descriptor. Default: ask at the terminal.",
+                help="Read the keyring's passphrase from this file descriptor, or from env:NAME. Default: ask at the "
+                "terminal.",
             ),
             click.option("--keyring-key", type=FILE, metavar="PEM", help="RSA private key that opens the keyring."),
             click.option(
@@ -67,9 +69,9 @@ def token_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--pkcs11-pin-fd",
-                type=int,
+                type=SECRET_LINE,
                 metavar="N",
-                help="Read the token's PIN from this file descriptor. Default: ask at the terminal.",
+                help="Read the token's PIN from this file descriptor, or from env:NAME. Default: ask at the terminal.",
             ),
         )
     ):
@@ -351,7 +353,7 @@ def take_credentials(what: dict[str, Any], keyring: Path | None) -> Credentials:
     """
     from kit.encryption import Credentials
 
-    passphrase_fd: int | None = what.pop("keyring_passphrase_fd")
+    passphrase_fd: int | SecretSource | None = what.pop("keyring_passphrase_fd")
     key: Path | None = what.pop("keyring_key")
     identities: tuple[Path, ...] = what.pop("age_identities")
     lines = [line.strip() for path in identities for line in read_file(path).decode(errors="replace").splitlines()]
@@ -382,7 +384,7 @@ def take_token_credentials(what: dict[str, Any]) -> Credentials:
     from kit.encryption import Credentials
 
     module: Path | None = what.pop("pkcs11_module")
-    pin_fd: int | None = what.pop("pkcs11_pin_fd")
+    pin_fd: int | SecretSource | None = what.pop("pkcs11_pin_fd")
 
     # Cached: a rewrap logs in twice. A wrong PIN ends the command, so it is never presented to the token again.
     @functools.cache

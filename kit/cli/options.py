@@ -25,7 +25,7 @@ import click
 from click.core import ParameterSource
 
 from kit.cli.paths import KIT, PUBLIC_KEYS, READ, SIGNING_KEY
-from kit.cli.places import SecretSource
+from kit.cli.places import SECRET_LINE, SecretSource
 from kit.cli.settings.options import KEYS_YIELD_TO, ConfiguredOption
 from kit.errors import ContentError, KeyUnusableError, KitError, UnreadableError, UsageError
 from kit.values import Allowed, CollectionName, Limits, NameClass, Timestamp
@@ -224,7 +224,7 @@ def load_trusted_keys(paths: tuple[Path, ...]) -> dict[str, PublicKey]:
     return {key.key_id: key for path in paths for key in load_public_keys(path)}
 
 
-def load_signing_key(source: Path | SecretSource, passphrase_fd: int | None) -> PrivateKey:
+def load_signing_key(source: Path | SecretSource, passphrase_fd: int | SecretSource | None) -> PrivateKey:
     """Load a signing key, with its passphrase from a descriptor or the terminal.
 
     Raises:
@@ -274,20 +274,22 @@ def read_file(path: Path) -> bytes:
 
 def ask_passphrase(
     what: str,
-    descriptor: int | None,
+    source: int | SecretSource | None,
     *,
     confirm: bool = False,
     option: str = "--passphrase-fd",
     kind: str = "passphrase",
 ) -> bytes:
-    """Return the passphrase or PIN of ``what``: the next line of a descriptor, or asked at the terminal.
+    """Return the passphrase or PIN of ``what``: the next line of a descriptor, of a variable, or asked at the terminal.
 
     Raises:
-        KeyUnusableError: The descriptor cannot be read, or there is neither a descriptor nor a terminal.
+        KeyUnusableError: The source cannot be read, or there is neither a source nor a terminal.
     """
-    if descriptor is not None:
+    if isinstance(source, SecretSource):
+        return _read_secret(source)
+    if source is not None:
         try:
-            return _next_line(descriptor)
+            return _next_line(source)
         except OSError as error:
             raise KeyUnusableError(f"the {kind} cannot be read: {error.strerror}", where=what) from error
     if not has_terminal():
@@ -316,7 +318,10 @@ def has_terminal() -> bool:
 
 
 passphrase_option = click.option(
-    "--passphrase-fd", type=int, metavar="N", help="Read the passphrase of the signing key from this file descriptor."
+    "--passphrase-fd",
+    type=SECRET_LINE,
+    metavar="N",
+    help="Read the passphrase of the signing key from this file descriptor, or from env:NAME.",
 )
 
 

@@ -125,7 +125,7 @@ def plan_command(
     in_place: bool,
     work_folder: Path | None,
     signing_keys: tuple[Path | SecretSource, ...],
-    passphrase_fd: int | None,
+    passphrase_fd: int | SecretSource | None,
     as_json: bool,
     **what: Any,
 ) -> int:
@@ -207,7 +207,7 @@ def patch_command(
     backup: Path | None,
     no_backup: bool,
     signing_keys: tuple[Path | SecretSource, ...],
-    passphrase_fd: int | None,
+    passphrase_fd: int | SecretSource | None,
     operator: str | None,
     place: str | None,
     executor: str | None,
@@ -291,7 +291,7 @@ def patch_command(
 
 
 def _load_keys(
-    paths: tuple[Path | SecretSource, ...], passphrase_fd: int | None
+    paths: tuple[Path | SecretSource, ...], passphrase_fd: int | SecretSource | None
 ) -> tuple[list[PrivateKey], list[KitError]]:
     """Return the signing keys that can be used, and the errors of the others."""
     keys: list[PrivateKey] = []

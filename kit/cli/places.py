@@ -122,6 +122,34 @@ class SigningKeyPlace(Place):
         return super().convert(value, param, ctx)
 
 
+class SecretLine(click.ParamType[int | SecretSource]):
+    """A passphrase or PIN: the next line of a file descriptor (``N`` or ``fd:N``), or ``env:NAME``."""
+
+    name = "source"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | SecretSource:  # noqa: ARG002  of click
+        """Return the number of the descriptor, or the variable.
+
+        Raises:
+            UsageError: It is neither.
+        """
+        if isinstance(value, int | SecretSource):
+            return value
+        text = str(value).removeprefix("fd:")
+        if text.isascii() and text.isdigit():
+            return int(text)
+        scheme, _, name = text.partition(":")
+        if scheme == "env" and name:
+            return SecretSource(scheme=scheme, name=name)
+        # The value itself is not shown: it may be the passphrase.
+        raise UsageError(
+            "the number of a file descriptor or env:NAME is expected", where=param.opts[0] if param else ""
+        )
+
+
+SECRET_LINE = SecretLine()
+
+
 class KeysPlace(Place):
     """Public keys: a file of one or more, or a folder of such files."""
 

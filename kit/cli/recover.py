@@ -220,7 +220,12 @@ _signing_option = click.option(
 @_output_option
 @json_option
 def create_command(
-    kit: Path, signing_key: Path | SecretSource, passphrase_fd: int | None, output: Path, as_json: bool, **what: Any
+    kit: Path,
+    signing_key: Path | SecretSource,
+    passphrase_fd: int | SecretSource | None,
+    output: Path,
+    as_json: bool,
+    **what: Any,
 ) -> None:
     """Approve the recovery of documents of KIT, as the first of two.
 
@@ -247,7 +252,11 @@ def create_command(
 @_output_option
 @json_option
 def sign_command(
-    approval: Path, signing_key: Path | SecretSource, passphrase_fd: int | None, output: Path, as_json: bool
+    approval: Path,
+    signing_key: Path | SecretSource,
+    passphrase_fd: int | SecretSource | None,
+    output: Path,
+    as_json: bool,
 ) -> None:
     """Sign APPROVAL as the second approver, into a new file.
 

@@ -227,7 +227,9 @@ def add_command(
 )
 @passphrase_option
 @json_option
-def sign_command(policy: Path, signing_key: Path | SecretSource, passphrase_fd: int | None, as_json: bool) -> None:
+def sign_command(
+    policy: Path, signing_key: Path | SecretSource, passphrase_fd: int | SecretSource | None, as_json: bool
+) -> None:
     """Add a root key's signature to POLICY.jws.
 
     Repeat the command with each key that must sign.

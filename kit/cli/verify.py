@@ -97,7 +97,7 @@ def verify_command(
     tenants: tuple[str, ...],
     receipt: Path | None,
     signing_key: Path | SecretSource | None,
-    passphrase_fd: int | None,
+    passphrase_fd: int | SecretSource | None,
     script: Path | None,
     html: Path | None,
     workers: int,

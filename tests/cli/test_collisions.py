@@ -32,6 +32,8 @@ NO_PATHS = {
         "--only of keyring import",
         "--product of keyring import",
         "DEK-ID... of keyring retire",
+        "DEK-ID... of keyring rekey",
+        "--rekey",
     ),
 }
 """Options that take text which no command opens as a path; of --key, the second word."""

@@ -138,6 +138,24 @@ def test_each_sealed_key_has_its_passphrase_on_a_line_of_its_own(office: Office)
     assert len(parsed(kits.read(out(office))[SIGNATURE])) == 3
 
 
+def test_a_passphrase_may_be_in_a_variable(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.desk.kit()
+    office.desk.add_key("sealed", passphrase=b"one two")
+    office.add("sealed", "--role", "patcher")
+    for text, code in (("one two", 0), ("another", 13), ("", 13)):
+        monkeypatch.setenv("SECRET", text)
+        options = ("--output", out(office, f"{code}{len(text)}.tar"), "--passphrase-fd", "env:SECRET")
+        assert patch(office, "site", "sealed", options=options).code == code, text
+
+
+@pytest.mark.parametrize("wrong", ["secret", "env:", "fd:x", "-1", "file:x"])
+def test_a_passphrase_itself_is_refused_and_not_shown(wrong: str, office: Office) -> None:
+    office.desk.kit()
+    done = patch(office, "site", "edwards", options=("--output", out(office), "--passphrase-fd", wrong))
+    done.refused(64, "--passphrase-fd: the number of a file descriptor or env:NAME is expected")
+    assert f"{wrong!r}" not in done.err
+
+
 def test_a_chain_of_two_steps_each_by_two(office: Office) -> None:
     members = kits.content() | {OBSERVATIONS: kits.collection([observation(1), observation(2, "globex")])}
     office.desk.kit(members)

@@ -216,6 +216,26 @@ class TestPlan:
     def test_without_being_asked_it_reports_nothing(self, desk: Desk) -> None:
         assert plan(request_for(desk.kit(), Machine(free=0, memory=0, writable=False))).obstacles == ()
 
+    def test_a_backup_name_that_is_taken_is_told_where_the_run_in_place_would_be_refused(self, desk: Desk) -> None:
+        path = desk.kit()
+        taken = path.with_name(f"{path.name}.bak.3")
+        words = (
+            "plan",
+            path,
+            *desk.trust("vendor"),
+            "--preflight",
+            "--signing-key",
+            desk.keys / "site",
+            "--workers",
+            1,
+        )
+        assert kit(*words, "--in-place").code == 0
+        taken.write_bytes(b"another")
+        planned = kit(*words, "--in-place")
+        assert (planned.code, desk.patch(path, "--in-place").code) == (74, 74)
+        assert f"kit: error: {taken}: already exists" in planned.err
+        assert kit(*words, "--output", desk.kits / "out.tar").code == 0
+
     def test_the_command_prints_them_all_and_exits_with_the_first(self, desk: Desk) -> None:
         path = desk.kit()
         (desk.keys / "site").chmod(0o644)

@@ -13,6 +13,7 @@ from kit.cli.keyring.exchange import import_command
 from kit.cli.options import FILE, MECHANISMS, ask_passphrase, json_option, read_clock, read_file
 from kit.cli.output import print_report
 from kit.cli.paths import CHANGED_KEYRING, KEYRING, Group
+from kit.cli.places import SECRET_LINE, SecretSource
 from kit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ def _record_options(command: Any) -> Any:
     for option in reversed(
         (
             click.option(
-                "--passphrase-fd", type=int, metavar="N", help="Read the passphrase from this file descriptor."
+                "--passphrase-fd",
+                type=SECRET_LINE,
+                metavar="N",
+                help="Read the passphrase from this file descriptor, or from env:NAME.",
             ),
             click.option(
                 "--rsa", type=FILE, metavar="PEM", help="Seal with this RSA public key. Only its private key opens it."
@@ -187,7 +191,7 @@ def show_keyring_command(path: Path, as_json: bool) -> None:
 def _make_record(what: dict[str, Any]) -> MasterKeyRecord:
     from kit.encryption import AgeRecord, PassphraseRecord, RsaRecord, TokenRecord
 
-    passphrase_fd: int | None = what.pop("passphrase_fd")
+    passphrase_fd: int | SecretSource | None = what.pop("passphrase_fd")
     rsa: Path | None = what.pop("rsa")
     recipients: tuple[str, ...] = what.pop("recipients")
     token: str | None = what.pop("pkcs11_token")

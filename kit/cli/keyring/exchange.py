@@ -12,6 +12,7 @@ from kit.cli.encryption_options import credential_options, take_credentials
 from kit.cli.options import ADAPTERS, FILE, ask_passphrase, json_option, read_clock, read_file
 from kit.cli.output import print_report
 from kit.cli.paths import ADAPTER_OR_NAME, Command
+from kit.cli.places import SECRET_LINE, SecretSource
 from kit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ adapter_option = click.option(
 )
 @click.option(
     "--unwrap-passphrase-fd",
-    type=int,
+    type=SECRET_LINE,
     metavar="N",
-    help="Read the passphrase of that key from this file descriptor. Default: ask at the terminal.",
+    help="Read the passphrase of that key from this file descriptor, or from env:NAME. Default: ask at the terminal.",
 )
 @click.option("--only", "chosen", multiple=True, metavar="DEK-ID", help="Take only this key. Repeatable.")
 @json_option
@@ -80,7 +81,7 @@ def import_command(
             raise UsageError(f"{records} has no record of the data key {absent[0][:128]!r}")
         found = tuple(record for record in found if record.dek_id in chosen)
     key: Path | None = what.pop("unwrap_key")
-    passphrase_fd: int | None = what.pop("unwrap_passphrase_fd")
+    passphrase_fd: int | SecretSource | None = what.pop("unwrap_passphrase_fd")
     purpose = Purpose(**{name: what.pop(name) for name in ("product", "context", "owner")})
     wrapper = open_wrapper(
         form.wrapping,

@@ -83,7 +83,7 @@ def create_command(
     output: Path,
     bundle_id: str,
     signing_keys: tuple[Path | SecretSource, ...],
-    passphrase_fd: int | None,
+    passphrase_fd: int | SecretSource | None,
     created_at: str | None,
     progress_mode: str,
     as_json: bool,
@@ -173,7 +173,7 @@ def sign_command(
     kit: Path,
     output: Path,
     signing_keys: tuple[Path | SecretSource, ...],
-    passphrase_fd: int | None,
+    passphrase_fd: int | SecretSource | None,
     trusted_keys: tuple[Path, ...],
     policy: Path | None,
     at: str | None,
@@ -217,7 +217,9 @@ def sign_command(
         print_warning("warning: the signatures that were there are not verified")
 
 
-def _load_keys(sources: tuple[Path | SecretSource, ...], passphrase_fd: int | None) -> tuple[PrivateKey, ...]:
+def _load_keys(
+    sources: tuple[Path | SecretSource, ...], passphrase_fd: int | SecretSource | None
+) -> tuple[PrivateKey, ...]:
     if not sources:
         raise click.UsageError("Missing option '--signing-key'.")
     return tuple(load_signing_key(source, passphrase_fd) for source in sources)

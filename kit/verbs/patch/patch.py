@@ -109,8 +109,12 @@ def planning(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim
         if (done.changed or done.roots) and report.refusal is None and not report.stops:
             report = with_changes(report, refusal=predict_error(kit, report, base, request.limit))
         if aim is not None:
-            created = base.manifest.made_at
-            found = obstacles(request, migration, aim, needed_bytes=report.temp_bytes, base_created=created)
+            found = obstacles(
+                *(request, migration, aim),
+                needed_bytes=report.temp_bytes,
+                base_created=base.manifest.made_at,
+                replaced=base.manifest.generation if done.changed or done.roots else None,
+            )
             report = with_changes(report, preflight=True, obstacles=found)
         yield Planned(kit=kit, base=base, report=report)
 

@@ -1,10 +1,11 @@
 """What can be known to fail before anything is written: all of it at once, each finding with its way out.
 
 Obstacles. Checked, in this order, and the first gives the exit code: keys (that sign, and that seal), the place of the
-result (a name that is free, a folder that can be written, room), memory, and the clock: the base's time against the
-time that was asked for, and that against the clock. The clock needs the base's manifest and matters only where
-something changes. A run without other obstacles reads the manifest anyway; where there are others, it is looked up, so
-that all are reported at once. Room is the least that the run cannot do without; ``kit plan`` counts the exact size.
+result (a name that is free, also for the backup, a folder that can be written, room), memory, and the clock: the base's
+time against the time that was asked for, and that against the clock. The clock needs the base's manifest and matters
+only where something changes. A run without other obstacles reads the manifest anyway; where there are others, it is
+looked up, so that all are reported at once. Room is the least that the run cannot do without; ``kit plan`` counts the
+exact size.
 
 The new kit. A patch makes the manifest of the new generation, reads the finished kit from its file, within the limits,
 and judges it as the migration's validation demands. A plan writes no kit, so it makes the same manifest, counts the
@@ -36,7 +37,8 @@ from kit.errors import BsonError, KitError, LimitError, OutputError, StaleError,
 from kit.manifest import MANIFEST_PATHS, LinkKind, Manifest, history_paths
 from kit.migrations import Migration, Validation
 from kit.output.job import Job, without_modes
-from kit.output.paths import require_free, require_replaceable
+from kit.output.paths import BACKUP, numbered, require_free, require_replaceable
+from kit.output.switch import require_backup_free
 from kit.signing import PrivateKey
 from kit.transforms.coverage import Tally, TenantCoverage, is_observations
 from kit.values import Codec, CollectionMember, Timestamp
@@ -77,6 +79,7 @@ def obstacles(
     known: Sequence[KitError] = (),
     needed_bytes: int | None = None,
     base_created: Timestamp | None = None,
+    replaced: int | None = None,
 ) -> tuple[KitError, ...]:
     """Return everything that would end the run, in the order of the module docstring.
 
@@ -87,12 +90,14 @@ def obstacles(
         known: What was found before, about the keys.
         needed_bytes: Room that the run needs, where a plan has counted it.
         base_created: When the base was made, where its manifest has been read.
+        replaced: Generation of the base that a run in place would keep as a backup, where a plan has read it.
     """
     host = request.environment.host
     checks: tuple[Callable[[], KitError | None], ...] = (
         lambda: _check_patchers(request, aim),
         lambda: _check_sealing_keys(request, migration, host),
         lambda: _check_place(request, aim, host, needed_bytes),
+        lambda: _check_backup(request, aim, replaced),
         lambda: _check_memory(request, host),
     )
     found = [*known, *(error for error in map(_attempt, checks) if error is not None)]
@@ -190,6 +195,13 @@ def _check_place(request: PatchRequest, aim: Aim, host: Host, needed_bytes: int 
         return without_modes(work)
     taken = None if aim.resumed else Job(target, work_folder=aim.work_folder).obstacle()
     return taken or _check_room(request, aim, host, needed_bytes)
+
+
+def _check_backup(request: PatchRequest, aim: Aim, replaced: int | None) -> KitError | None:
+    """Check that the name under which the base is kept is free, as a run in place does before its work."""
+    if replaced is not None and aim.output is None:
+        require_backup_free(request.kit, numbered(BACKUP, replaced))
+    return None
 
 
 def _check_permission(folder: Path, host: Host) -> KitError | None:

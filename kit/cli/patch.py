@@ -24,7 +24,7 @@ from kit.cli.options import (
     trust_option,
 )
 from kit.cli.output import print_error, print_report, print_warning
-from kit.cli.paths import KIT_IN_PLACE, NEW_KIT, Command
+from kit.cli.paths import KIT, KIT_IN_PLACE, NEW_KIT, Command
 from kit.cli.places import SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.recording import DONE, record_run, recording_options
@@ -68,6 +68,17 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Accept a base with unverified signatures. The result is permanently marked as such.",
             ),
             click.option(
+                "--snapshots",
+                type=KIT,
+                metavar="PATH",
+                help="Look snapshots and cached payloads up in this kit or dump, too. A kit is verified as KIT is.",
+            ),
+            click.option(
+                "--insecure-unverified-snapshots",
+                is_flag=True,
+                help="Do not verify --snapshots, which a dump needs. The provenance states it.",
+            ),
+            click.option(
                 "--allow-unimportable",
                 is_flag=True,
                 help="Sign documents that a MongoDB server would refuse (schemas/importing.md); the provenance counts"
@@ -102,7 +113,7 @@ _ON_RECORD = (
     *("output", "in_place", "backup", "no_backup", "operator", "place", "record"),
     *("migration", "transforms", "tenants", "collections", "on_divergence", "cache_map", "field_map", "profile", "iv"),
     "validations",
-    *("reference", "reference_collection", "limit", "merkle", "created_at", "rollback_note"),
+    *("reference", "reference_collection", "snapshots", "limit", "merkle", "created_at", "rollback_note"),
 )
 """Parameters of patch that its journal has; never keys, trust, permissions or limits."""
 
@@ -318,6 +329,10 @@ def _show(report: PatchReport | Completion, *, as_json: bool, to_stderr: bool) -
 def _warn(report: PatchReport) -> None:
     for line in report.migration.warnings:
         print_warning(f"warning: {line}")
+    if report.snapshots is not None and not report.snapshots.is_verified:
+        print_warning(
+            "warning: unverified snapshots: those who could change these files decided what is derived from them"
+        )
     for obligation in report.base.obligations:
         if obligation.error is not None:
             print_warning(f"warning: unverified base: {obligation.error}")
@@ -334,6 +349,8 @@ def _make_request(
     at: str | None,
     insecure_unverified_base: bool,
     allow_unimportable: bool,
+    snapshots: Path | None,
+    insecure_unverified_snapshots: bool,
     limit: int | None,
     merkle: bool | None,
     created_at: str | None,
@@ -352,6 +369,8 @@ def _make_request(
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if not insecure_unverified_base and not trusted_keys and policy is None:
         raise click.UsageError("name the publisher's key with --trusted-key (or use --insecure-unverified-base)")
+    if insecure_unverified_snapshots and snapshots is None:
+        raise click.UsageError("--insecure-unverified-snapshots needs --snapshots")
     encryption = take_encrypt_options(what)
     time, now = time_or_now(created_at, "--created-at"), time_or_now(at)
     return PatchRequest(
@@ -365,6 +384,8 @@ def _make_request(
         created_now=created_at is None,
         limit=limit,
         allow_unimportable=allow_unimportable,
+        snapshots=snapshots,
+        unverified_snapshots=insecure_unverified_snapshots,
         merkle=merkle,
         environment=limit_environment(
             replace(make_environment(workers, maxima, allowed=allowed), progress=progress), max_memory, nice

@@ -25,6 +25,7 @@ from kit.manifest.provenance import (
     Artifact,
     DocumentChanges,
     PatchStatement,
+    SnapshotsOrigin,
     parse_statement,
 )
 
@@ -50,6 +51,7 @@ __all__ = [
     "PatchStatement",
     "RawLinksetCoverage",
     "Shape",
+    "SnapshotsOrigin",
     "Step",
     "TenantSummary",
     "check_lineage",

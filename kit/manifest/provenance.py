@@ -167,6 +167,43 @@ class DocumentChanges:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotsOrigin:
+    """Where snapshots were taken from besides the base; one of the two digests is there.
+
+    Attributes:
+        manifest: Digest of the manifest of a kit that was verified.
+        members: Digest of the list of files of what was not verified, a line for each as ``sha256sum`` prints it.
+    """
+
+    manifest: Sha256 | None = None
+    members: Sha256 | None = None
+
+    @property
+    def is_verified(self) -> bool:
+        """Return whether it is a kit that was judged as the base was."""
+        return self.manifest is not None
+
+    @classmethod
+    def parse(cls, fields: ManifestFields) -> Self:
+        """Return the part of a parsed value.
+
+        Raises:
+            ManifestError: It is not exactly ``{manifestSha256}`` or ``{membersSha256}``.
+        """
+        if "manifestSha256" in fields.members:
+            fields.exactly(("manifestSha256",))
+            return cls(manifest=fields.digest("manifestSha256"))
+        fields.exactly(("membersSha256",))
+        return cls(members=fields.digest("membersSha256"))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value for ``strict_json.canonical``."""
+        if self.manifest is not None:
+            return {"manifestSha256": str(self.manifest)}
+        return {"membersSha256": str(self.members)}
+
+
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 """A constant of the in-toto specification; it is never fetched."""
 PREDICATE_TYPE = "urn:offline-kit:patch:v1"
@@ -194,6 +231,7 @@ class PatchStatement:
         documents: The changed documents of collections, by path; empty if the step does not list them.
         permitted: Faults of the base that only the user's permission excused (``name colon``), sorted.
         unimportable: Documents that no server takes and that were signed all the same, by rule.
+        snapshots: Where snapshots were taken from besides the base; None if from nowhere else.
         created_at: ``createdAt`` of the new generation; the only time in the statement.
         bundle_id: The kit's bundle id; None if its manifest has none.
         base_generation: The replaced generation.
@@ -221,6 +259,7 @@ class PatchStatement:
     migration: AppliedMigration | None = None
     permitted: tuple[str, ...] = ()
     unimportable: Mapping[str, int] = field(default_factory=dict)
+    snapshots: SnapshotsOrigin | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the statement as a JSON value."""
@@ -248,6 +287,8 @@ class PatchStatement:
             predicate["permitted"] = list(self.permitted)
         if self.unimportable:
             predicate["unimportable"] = dict(self.unimportable)
+        if self.snapshots is not None:
+            predicate["snapshots"] = self.snapshots.to_json()
         if self.migration is not None:
             predicate["migration"] = self.migration.to_json()
         predicate |= {name: text for name, text in given.items() if text is not None}
@@ -297,7 +338,7 @@ def _statement(fields: ManifestFields) -> PatchStatement:
         ("tool", "transforms", "counts", "keyIds", "createdAt", "materials", "baseGeneration", "generation"),
         (
             *("operator", "environment", "bundleId", "rollbackNote", "valueDigests", "documents", "migration"),
-            *("permitted", "unimportable"),
+            *("permitted", "unimportable", "snapshots"),
         ),
     )
     tool, counts = predicate.object("tool"), predicate.object("counts")
@@ -326,6 +367,7 @@ def _statement(fields: ManifestFields) -> PatchStatement:
         documents=_documents(predicate),
         permitted=_sorted_texts(predicate, "permitted") if "permitted" in predicate.members else (),
         unimportable=_unimportable(predicate),
+        snapshots=SnapshotsOrigin.parse(predicate.object("snapshots")) if "snapshots" in predicate.members else None,
         migration=AppliedMigration.parse(predicate.object("migration")) if "migration" in predicate.members else None,
     )
     _check_sense(statement)

@@ -64,6 +64,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         ],
         **counts_json(report),
         "unchecked": [{"member": str(path), "what": what} for path, what in report.rewrite.unimportable.unchecked],
+        "snapshots": report.snapshots.to_json() if report.snapshots is not None else None,
         "findings": [
             {
                 "member": str(path),
@@ -143,6 +144,10 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
         if transform.extractors:
             yield f"{transform.name}: with the added extractors {', '.join(map(str, transform.extractors))}"
     yield from _field_lines(done)
+    if report.snapshots is not None:
+        ((what, digest),) = report.snapshots.to_json().items()
+        yield f"snapshots from elsewhere too, {_ORIGINS[report.snapshots.is_verified]}: {what} {digest}"
+        yield ""
     yield from _remark_lines(report.transforms)
     yield from _finding_lines(done)
     if report.changed or report.roots:
@@ -154,6 +159,9 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     if report.changed:
         yield ""
     yield from _conclusion_lines(report)
+
+
+_ORIGINS = {True: "of a kit that was verified as the base was", False: "of files that nobody verified"}
 
 
 def _conclusion_lines(report: PatchReport) -> Iterator[str]:

@@ -305,6 +305,7 @@ class TestJson:
                 "findings",
                 "omittedFindings",
                 "unchecked",
+                "snapshots",
                 "unimportable",
                 "generation",
             ),

@@ -59,12 +59,15 @@ def _identify(base: JudgedKit, target: JudgedKit, ingredients: Ingredients) -> t
     """Return the transforms of all steps, as their provenance names them.
 
     Raises:
-        StoppedError: There is no step, or the transform of one cannot be identified or reproduced.
+        StoppedError: There is no step, or the transform of one cannot be identified or reproduced, or it looked up what
+            is not in the base.
         KeyUnusableError: Keys are needed and none are given.
     """
     statements = steps_between(base, target)
     if not statements:
         raise StoppedError(NO_STEPS)
+    if any(statement.snapshots is not None for statement in statements):
+        raise StoppedError("the target was made with snapshots from elsewhere, which a site does not have")
     found: list[Transform] = []
     for applied in itertools.chain.from_iterable(statement.transforms for statement in statements):
         own = next(candidates(applied.name, target.manifest, ingredients.transforms), None)

@@ -28,6 +28,7 @@ from kit.manifest import (
     PatchStatement,
     RawLinksetCoverage,
     Shape,
+    SnapshotsOrigin,
     TenantSummary,
     files as closed_world,
     history_paths,
@@ -66,6 +67,7 @@ class Step:
     created_at: Timestamp
     operator: str | None
     environment: str | None
+    snapshots: SnapshotsOrigin | None = None
 
 
 def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
@@ -172,6 +174,7 @@ def _statement(
         bundle_id=base.bundle_id,
         base_generation=base.generation,
         generation=base.generation + 1,
+        snapshots=step.snapshots,
         unimportable=dict(sorted(step.rewrite.unimportable.counts.items())),
         permitted=tuple(sorted({what for found in step.survey.permitted.values() for what in found})),
         documents=tuple(

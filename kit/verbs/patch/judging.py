@@ -22,7 +22,7 @@ from kit.engine.reading import Survey
 from kit.engine.rewrite import Rewrite
 from kit.engine.survey import survey
 from kit.errors import DigestError, KitError, LimitError, OutputError, StoppedError, UntrustedError, UsageError
-from kit.manifest import AppliedMigration, LinkKind, Manifest, Shape
+from kit.manifest import AppliedMigration, LinkKind, Manifest, Shape, SnapshotsOrigin
 from kit.migrations import Migration, Validation
 from kit.output.commit import KitPlaces
 from kit.output.scratch import real_path
@@ -32,6 +32,7 @@ from kit.values import NAMED, MemberPath, Sha256
 from kit.verbs.jobs import Finished
 from kit.verbs.patch.generation import Generation
 from kit.verbs.patch.request import Output, PatchReport, PatchRequest
+from kit.verbs.patch.snapshots import gather_snapshots
 from kit.verbs.verify.field_proof import FieldExpectation, prove_fields
 from kit.verbs.verify.judged import SIGNATURES, judge_kit, manifest_of
 from kit.verbs.verify.kits import OpenKit, is_kept, open_with_workers
@@ -83,6 +84,8 @@ class Base:
     manifest: Manifest
     lookup: Path | None
     lookup_bytes: int
+    snapshots: SnapshotsOrigin | None
+    """Where snapshots were taken from besides the kit."""
     importing: Importing
     """What a server will demand of the result."""
     leaves: LeafStore | None
@@ -106,7 +109,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         raise UntrustedError(
             "no key is trusted, so no base can be valid", hint="name the publisher's key with --trusted-key"
         )
-    leaves = LeafStore(scratch / "leaves")
+    leaves, origins = LeafStore(scratch / "leaves"), list[SnapshotsOrigin | None]()
     kit.reader.declared = request.migration.collections if request.migration is not None else NAMED
     with LookupWriter(scratch / "lookup") as lookup:
 
@@ -119,6 +122,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
                 lookup=lookup,
                 leaves=leaves if request.merkle else None,
             )
+            origins.append(gather_snapshots(request, transforms, pipeline, lookup, found))
             lookup.finish()
             return found
 
@@ -138,6 +142,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         # Workers on other machines can only open it by its name.
         lookup=real_path(lookup.path) if kit.environment.executor is not None else lookup.path,
         lookup_bytes=lookup.path.stat().st_size,
+        snapshots=origins[0],
         importing=Importing.of(judged.survey, transforms, kit.reader.limits, scratch),
         leaves=leaves if wanted_roots(request, judged.manifest) else None,
         lacks_roots=request.merkle is True and _lacks_roots(judged.manifest, judged.survey),
@@ -322,6 +327,7 @@ def _check_step(judgement: Judgement, request: PatchRequest, migration: Migratio
         "operator": (step.operator, output.operator),
         "environment": (step.environment, output.place),
         "rollback note": (step.rollback_note, migration.rollback.note or None),
+        "snapshots": (step.snapshots is not None, request.snapshots is not None),
         "tool": ((step.tool_name, step.tool_version), (TOOL, VERSION)),
     }
     differing = [name for name, (stated, due) in facts.items() if stated != due]

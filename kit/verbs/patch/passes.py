@@ -210,6 +210,8 @@ def identity_of(kit: OpenKit, base: Base, transforms: tuple[Transform, ...]) -> 
         "manifest": base.manifest.sha256.hex,
         "dataKeys": sorted(key for t in transforms if t.keyed is not None for key in t.keyed.keys.names),
     }
+    if base.snapshots is not None:
+        facts["snapshots"] = base.snapshots.to_json()
     if archive is not None:
         return facts | {"size": kit.reader.stored_bytes, "sha256": archive.hex}
     return facts | {"members": {path.text: digest.hex for path, (digest, _) in sorted(base.survey.members.items())}}

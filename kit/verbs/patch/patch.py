@@ -275,6 +275,7 @@ def _dry_report(
         output_bytes=kit.reader.stored_bytes,
         output_sha256=None,
         backup=None,
+        snapshots=base.snapshots,
         temp_bytes=base.scratch_bytes,
     )
 

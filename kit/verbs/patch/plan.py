@@ -287,6 +287,7 @@ def step_of(report: PatchReport, base: Base, output: Output | None = None) -> St
         migration=report.migration,
         transforms=report.transforms,
         created_at=report.created_at,
+        snapshots=base.snapshots,
         operator=output.operator if output is not None else None,
         environment=output.place if output is not None else None,
     )

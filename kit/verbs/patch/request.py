@@ -29,6 +29,7 @@ from kit.encryption.master_keys import Random
 from kit.engine.executors import WorkExecutor
 from kit.engine.rewrite import Rewrite
 from kit.errors import KitError, StoppedError, UsageError
+from kit.manifest import SnapshotsOrigin
 from kit.migrations import Migration, StopRules
 from kit.output.journal import Asked
 from kit.signing import PrivateKey, PublicKey
@@ -182,6 +183,10 @@ class PatchRequest:
     keying: Keying | None = None
     """Needed by encrypt-fields."""
     limit: int | None = None
+    snapshots: Path | None = None
+    """Another kit, or a dump, whose snapshots are looked up besides those of the kit."""
+    unverified_snapshots: bool = False
+    """Whether :attr:`snapshots` may be what nobody signed; then it is not verified either."""
     allow_unimportable: bool = False
     """Whether documents are signed that a server would refuse; the provenance counts them."""
     merkle: bool | None = None
@@ -258,6 +263,8 @@ class PatchReport:
     """Exact after a patch; for a plan, without the manifest and its history."""
     output_sha256: Sha256 | None
     backup: Path | None
+    snapshots: SnapshotsOrigin | None
+    """Where snapshots were taken from besides the kit."""
     temp_bytes: int
     """Room the run needed next to the output, or would need."""
     refusal: KitError | None = None

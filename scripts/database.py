@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Builds a document database and its tools with Go, and starts and stops the database in a folder.
 
     scripts/database build                      build on first use, and print the folder of the programs
@@ -98,9 +99,7 @@ def _start_server(folder: Path, stdin: int, *, lock: int | None = None) -> tuple
 
 @contextlib.contextmanager
 def running_server(folder: Path) -> Iterator[str]:
-    """Run a server whose files are in a folder, and yield its connection string.
-
-    It ends with this process at the latest.
+    """Run a server whose files are in a folder, and yield its connection string; it never outlives this process.
 
     Raises:
         UnavailableError: There are no programs.
@@ -128,8 +127,10 @@ def _start(folder: Path) -> int:
         try:
             fcntl.flock(pid, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            stop = f"scripts/database stop {folder}"
-            print(f"database: error: {folder}: a server is running; stop it: {stop}", file=sys.stderr)
+            print(
+                f"database: error: {folder}: a server is running; stop it: scripts/database stop {folder}",
+                file=sys.stderr,
+            )
             return 1
         server, uri = _start_server(folder, subprocess.DEVNULL, lock=pid.fileno())
         pid.truncate(0)

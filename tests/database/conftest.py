@@ -20,8 +20,8 @@ def programs() -> Path:
 
 
 @pytest.fixture
-def server(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the connection string of an empty server."""
-    assert programs.is_dir()
+    request.getfixturevalue("programs")
     with running_server(tmp_path_factory.mktemp("server")) as uri:
         yield uri

@@ -18,7 +18,7 @@ BUILDS = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def database(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    command: list[str | Path] = [sys.executable, ROOT / "scripts" / "database.py", *map(str, words)]
+    command = [sys.executable, str(ROOT / "scripts" / "database.py"), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
 
@@ -47,11 +47,11 @@ def test_what_is_no_command_is_usage(words: list[str]) -> None:
     assert database(*words).returncode == 2
 
 
+@pytest.mark.usefixtures("programs")
 class TestServer:
     pytestmark = BUILDS
 
-    def test_it_stays_until_it_is_stopped_and_its_files_are_served_again(self, programs: Path, tmp_path: Path) -> None:
-        assert programs.is_dir()
+    def test_it_stays_until_it_is_stopped_and_its_files_are_served_again(self, tmp_path: Path) -> None:
         folder = tmp_path / "a folder"
         for times in (0, 1):
             started = database("start", folder)
@@ -66,16 +66,14 @@ class TestServer:
             assert not answers(uri)
         assert database("stop", folder).returncode == 0
 
-    def test_it_ends_with_the_command_that_it_was_run_for(self, programs: Path) -> None:
-        assert programs.is_dir()
+    def test_it_ends_with_the_command_that_it_was_run_for(self) -> None:
         run = database(
             "run", "sh", "-c", 'echo "$DATABASE_URI"; mongodump --uri "$DATABASE_URI" --out /nonexistent; exit 7'
         )
         assert run.returncode == 7, run
         assert not answers(run.stdout.strip())
 
-    def test_it_ends_with_whoever_started_it_even_if_that_is_killed(self, programs: Path, tmp_path: Path) -> None:
-        assert programs.is_dir()
+    def test_it_ends_with_whoever_started_it_even_if_that_is_killed(self, tmp_path: Path) -> None:
         program = (
             "import os, pathlib, signal, sys; from scripts.database import running_server\n"
             "with running_server(pathlib.Path(sys.argv[1])) as uri:\n"

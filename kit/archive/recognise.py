@@ -68,6 +68,7 @@ _MEMBERS = (
 _PAYLOADS = {"application/vnd.offline-kit.recovery-approval+json": FileKind.APPROVAL}
 _PREDICATES = {
     "https://slsa.dev/verification_summary/v1": FileKind.RECEIPT,
+    "urn:offline-kit:comparison:v1": FileKind.COMPARISON,
     "urn:offline-kit:patch:v1": FileKind.STATEMENT,
 }
 

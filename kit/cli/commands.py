@@ -104,6 +104,7 @@ HOMES: Final = {
     "sign": Home("publishing.create.sign_command", "Add a signature to KIT."),
     "patch": Home("patch.patch_command", "Patch KIT into a new signed generation."),
     "verify": Home("verify.verify_command", "Verify offline that KIT is what trusted keys signed."),
+    "compare": Home("databases.compare.compare_command", "Show whether a database has exactly the documents of KIT."),
     "jobs": Home("resuming.jobs_command", "List the unfinished jobs in FOLDER or in the current one."),
     "receipt": Home("publishing.receipt.receipt_group", "Show and verify receipts of kit verify."),
     "rollback": Home("site.rollback_command", "Restore the kit that an in-place patch or delta replaced."),

@@ -24,6 +24,7 @@ _NOT_NEEDED: Final = {
     "plan": frozenset({"--output", "--in-place", "--signing-key"}),
     "verify": frozenset({"--signing-key"}),
     "export-changes": frozenset({"--signing-key"}),
+    "compare": frozenset({"--signing-key"}),
     "prove": frozenset({"--trusted-key", "--trust"}),
 }
 """By command: what is needed in others, and only for something more in this one."""
@@ -51,7 +52,7 @@ _PLACES: Final = {
 COMMANDS: Final = (
     ("Look at a kit", ("inspect", "ls", "find", "cat", "census", "diff", "extract")),
     ("Change a kit", ("create", "sign", "plan", "patch", "export-changes", "rollback", "jobs", "delta")),
-    ("Judge a kit", ("verify", "prove", "receipt")),
+    ("Judge a kit", ("verify", "compare", "prove", "receipt")),
     ("Keys and policies", ("keys", "trust", "keyring")),
     ("Decrypt in an incident", ("approval", "recover", "audit")),
     ("This program", ("config", "formats", "selftest", "completion")),

@@ -235,13 +235,20 @@ def load_signing_key(source: Path | SecretSource, passphrase_fd: int | SecretSou
     if isinstance(source, Path):
         return load_private(source, lambda: ask_passphrase(str(source), passphrase_fd))
     where = str(source)
-    return parse_private(_read_secret(source), lambda: ask_passphrase(where, passphrase_fd), where=where)
+    return parse_private(
+        read_secret(source, "a private key"), lambda: ask_passphrase(where, passphrase_fd), where=where
+    )
 
 
 _MAX_SECRET = 64 * 1024
 
 
-def _read_secret(source: SecretSource) -> bytes:
+def read_secret(source: SecretSource, what: str) -> bytes:
+    """Return a secret of the environment or a descriptor; ``what`` it is, for messages.
+
+    Raises:
+        KeyUnusableError: There is none, or it is larger than any such secret.
+    """
     where = str(source)
     if source.scheme == "env":
         text = os.environ.get(source.name)
@@ -253,10 +260,10 @@ def _read_secret(source: SecretSource) -> bytes:
         while (more := os.read(int(source.name), _MAX_SECRET)) and len(data) <= _MAX_SECRET:
             data += more
     except (OSError, OverflowError) as error:
-        what = error.strerror if isinstance(error, OSError) else "no such descriptor"
-        raise KeyUnusableError(f"cannot read the private key: {what}", where=where) from error
+        why = error.strerror if isinstance(error, OSError) else "no such descriptor"
+        raise KeyUnusableError(f"cannot read {what}: {why}", where=where) from error
     if len(data) > _MAX_SECRET:
-        raise KeyUnusableError(f"larger than any private key ({_MAX_SECRET:,} bytes)", where=where)
+        raise KeyUnusableError(f"larger than {what} ({_MAX_SECRET:,} bytes)", where=where)
     return data
 
 

@@ -105,6 +105,18 @@ class SecretSource:
         return f"{self.scheme}:{self.name}"
 
 
+def _source(value: str) -> SecretSource:
+    """Return the source that a word names.
+
+    Raises:
+        UsageError: The descriptor is not a number.
+    """
+    scheme, _, name = value.partition(":")
+    if not name or (scheme == "fd" and not (name.isascii() and name.isdigit())):
+        raise UsageError(f"{value[:80]!r}: env:NAME or fd:N is expected, with a number N")
+    return SecretSource(scheme=scheme, name=name)
+
+
 class SigningKeyPlace(Place):
     """A private key: a file, ``env:NAME`` or ``fd:N``. A file of such a name is named ``./env:NAME``."""
 
@@ -115,10 +127,7 @@ class SigningKeyPlace(Place):
             UsageError: The descriptor is not a number.
         """
         if isinstance(value, str) and value.startswith(SECRET_SCHEMES):
-            scheme, _, name = value.partition(":")
-            if not name or (scheme == "fd" and not (name.isascii() and name.isdigit())):
-                raise UsageError(f"{value[:80]!r}: env:NAME or fd:N is expected, with a number N")
-            return SecretSource(scheme=scheme, name=name)
+            return _source(value)
         return super().convert(value, param, ctx)
 
 
@@ -148,6 +157,29 @@ class SecretLine(click.ParamType[int | SecretSource]):
 
 
 SECRET_LINE = SecretLine()
+
+
+class SecretParameter(click.types.StringParamType):
+    """A secret that is never a file and never an argument: ``env:NAME`` or ``fd:N``."""
+
+    def __init__(self, what: str) -> None:
+        """Name what it is, for messages."""
+        super().__init__()
+        self._what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the source.
+
+        Raises:
+            UsageError: It is none. What was given instead may be the secret, and is not repeated.
+        """
+        text = super().convert(value, param, ctx)
+        if not text.startswith(SECRET_SCHEMES):
+            raise UsageError(
+                f"{self._what} is no argument, which every user of this machine can read",
+                hint="put it into an environment variable or a descriptor: env:NAME or fd:N",
+            )
+        return _source(text)
 
 
 class KeysPlace(Place):

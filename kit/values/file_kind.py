@@ -14,6 +14,7 @@ class FileKind(enum.Enum):
     PRIVATE_KEY = "a private key"
     PROOF = "a proof"
     RECEIPT = "a receipt"
+    COMPARISON = "a receipt of a comparison"
     STATEMENT = "a provenance statement"
     APPROVAL = "an approval"
     POLICY = "a trust policy"

@@ -26,6 +26,7 @@ NO_PATHS = {
     *("--minimum-generation", "--name", "--not-after", "--not-before", "--operator", "--owner", "--partition"),
     *("--pkcs11-key", "--pkcs11-key-id", "--pkcs11-token", "--reason", "--reference-collection", "--rollback-note"),
     *("--sealed-to", "--tenant", "--document of approval create", "--key of trust init"),
+    *("--uri", "--allow-field"),
     *("--advisory", "TEXT of find", "[PATH] of ls", "MEMBER of cat", "--channel", "--producer", "--version"),
     *(
         "--context of keyring import",
@@ -42,6 +43,7 @@ WRITTEN = {
     "approval sign": {"--output"},
     "cat": {"--output"},
     "census": {"--html"},
+    "compare": {"--receipt", "--trust"},
     "create": {"--output"},
     "delta apply": {"--backup", "--output", "--trust"},
     "delta build": {"--output", "--trust"},

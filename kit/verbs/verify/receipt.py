@@ -189,7 +189,7 @@ def make_receipt(
         ContentError: Nothing was read that could be the subject of a receipt.
     """
     judgement = report.judgement
-    _check_auditor(expectation, judgement.manifest, key, at)
+    require_auditor(expectation, judgement.manifest, key, at)
     receipt = Receipt(
         subjects=_subjects(report),
         verifier=key.public.key_id,
@@ -221,7 +221,12 @@ def make_receipt(
     return dsse.sign(receipt.to_bytes(), [key])
 
 
-def _check_auditor(expectation: Expectation, manifest: Manifest | None, key: PrivateKey, at: Timestamp) -> None:
+def require_auditor(expectation: Expectation, manifest: Manifest | None, key: PrivateKey, at: Timestamp) -> None:
+    """Check that a policy lets this key sign receipts about a kit.
+
+    Raises:
+        UntrustedError: It does not, or no longer does.
+    """
     if expectation.trust is None:
         return
     subject = Subject(

@@ -1,0 +1,1 @@
+"""Commands about databases: those that kits were made from, or were imported into."""

@@ -56,12 +56,12 @@ if ! is_ready; then
 fi
 if ! is_ready; then
     log=$venv/install.log
-    # Another reader of BSON, from npm, that a test compares with.
-    bson=bson@7.3.4
+    # From npm: another reader of BSON, that a test compares with, and the shell that applies exported changes.
+    packages="bson@7.3.4 mongosh@2.12.0"
     rm -f "$ready".new.*  # of runs that were interrupted
     # As old as the look at the sources that follows: what changes meanwhile is newer.
     echo "cargo: $(command -v cargo || true)" > "$ready.new.$$"
-    inputs=$({ cat "$root/pyproject.toml" "$root/constraints.txt" && echo "$bson"; } | cksum)
+    inputs=$({ cat "$root/pyproject.toml" "$root/constraints.txt" && echo "$packages"; } | cksum)
     if [ "$(cat "$stamp" 2>/dev/null)" != "$inputs" ] && [ "$extras$(cat "$venv/.made-from-dev" 2>/dev/null)" != "$inputs" ]; then
         : > "$log"
         echo "installing kit${extras:+ with the $extras tools} into $venv, once; that takes about a minute" >&2
@@ -70,8 +70,8 @@ if ! is_ready; then
             --constraint "$root/constraints.txt" --editable "$root${extras:+[$extras]}"
         if [ "$extras" = dev ] && command -v npm >/dev/null 2>&1; then
             mkdir -p "$venv/node"
-            npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix "$venv/node" "$bson" >>"$log" 2>&1 ||
-                echo "npm did not install $bson; the test that reads with it will be skipped" >&2
+            npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix "$venv/node" $packages >>"$log" 2>&1 ||
+                echo "npm did not install $packages; the tests that use them will be skipped" >&2
         fi
         printf '%s' "$inputs" > "$stamp"
     fi

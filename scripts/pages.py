@@ -24,6 +24,7 @@ PAGES: Final = (
     "runbook",
     "auditor",
     "release-engineer",
+    "online",
     "reference",
     "containers",
     "library",

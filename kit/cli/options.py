@@ -293,7 +293,7 @@ def ask_passphrase(
         KeyUnusableError: The source cannot be read, or there is neither a source nor a terminal.
     """
     if isinstance(source, SecretSource):
-        return _read_secret(source)
+        return read_secret(source)
     if source is not None:
         try:
             return _next_line(source)

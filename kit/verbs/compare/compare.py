@@ -26,7 +26,7 @@ from kit.errors import ContentError
 from kit.output.scratch import scratch_folder
 from kit.signing import PublicKey
 from kit.trust import Anchor
-from kit.values import CollectionName, MemberPath, collection_member
+from kit.values import CollectionMember, CollectionName, MemberPath, collection_member
 from kit.verbs.compare.documents import Fingerprints, Standing, fingerprint, fingerprint_run, stand
 from kit.verbs.compare.ledger import Ledger, Outcome
 from kit.verbs.verify.judged import judge_kit, require_trust
@@ -167,9 +167,14 @@ class _Signed:
     def note(self, member: Member) -> None:
         """Need nothing of an entry but its body."""
 
-    def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:  # noqa: ARG002
+    def take(
+        self,
+        member: Member,  # noqa: ARG002
+        path: MemberPath,
+        body: Iterator[bytes],
+        collection: CollectionMember | None,
+    ) -> None:
         """Note the documents of a collection."""
-        collection = collection_member(path)
         if collection is None:
             return
         self._ledger.begin(collection.name)

@@ -78,7 +78,11 @@ class LookupWriter:
 
 
 class LookupReader:
-    """Reads what a :class:`LookupWriter` finished; implements :class:`kit.transforms.protocol.Lookup`."""
+    """Reads what a :class:`LookupWriter` finished; implements :class:`kit.transforms.protocol.Lookup`.
+
+    A run that fails closes what its workers may still read: SQLite must not lose a database while it steps through a
+    statement. So a reader is closed between two reads, and the next one is an ``OutputError``.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the file read-only.
@@ -87,6 +91,7 @@ class LookupReader:
             OutputError: It is not there or not readable.
         """
         self._path = path
+        self._lock = threading.Lock()
         with _disk_errors(path):
             uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
             self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
@@ -96,7 +101,7 @@ class LookupReader:
         """See :class:`kit.transforms.protocol.Lookup`; values of one key come sorted."""
         found: dict[bytes, list[bytes]] = {}
         wanted = sorted(set(keys))
-        with _disk_errors(self._path):
+        with _disk_errors(self._path), self._lock:
             for start in range(0, len(wanted), _BATCH):
                 batch = wanted[start : start + _BATCH]
                 marks = ",".join("?" * len(batch))
@@ -109,13 +114,14 @@ class LookupReader:
 
     def has_prefix(self, prefix: bytes) -> bool:
         """See :class:`kit.transforms.protocol.Lookup`."""
-        with _disk_errors(self._path):
+        with _disk_errors(self._path), self._lock:
             query = "SELECT 1 FROM entry WHERE key BETWEEN ? AND ? LIMIT 1"
             return self._database.execute(query, (prefix, prefix + _BEYOND)).fetchone() is not None
 
     def close(self) -> None:
-        """Close the file."""
-        self._database.close()
+        """Close the file, once no read is under way."""
+        with self._lock:
+            self._database.close()
 
 
 class EmptyLookup:

@@ -140,3 +140,39 @@ def test_the_sorter_spills_beside_the_lookup_and_nowhere_else(tmp_path: Path) ->
     assert len(reader.find([(7).to_bytes(32, "big")])) == 1
     assert reader._database.execute("PRAGMA temp_store_directory").fetchall() in ([], [("",)])
     reader.close()
+
+
+_CLOSE = """
+import threading
+from pathlib import Path
+from kit.engine.lookup import LookupReader, LookupWriter
+from kit.errors import OutputError
+import sys
+with LookupWriter(Path(sys.argv[1])) as writer:
+    writer.put((number.to_bytes(32, "big"), bytes(40)) for number in range(2000))
+    writer.finish()
+for _ in range(100):
+    reader, reading, ended = LookupReader(writer.path), threading.Event(), []
+    def read():
+        try:
+            while True:
+                reader.has_prefix(bytes(20))
+                reader.find([number.to_bytes(32, "big") for number in range(400)])
+                reading.set()
+        except OutputError:
+            ended.append(True)
+    thread = threading.Thread(target=read)
+    thread.start()
+    reading.wait()
+    reader.close()
+    thread.join()
+    assert ended == [True]
+"""
+
+
+def test_a_lookup_that_is_closed_while_another_thread_reads_it_ends_the_reading_and_not_the_process(
+    tmp_path: Path,
+) -> None:
+    words = [sys.executable, "-c", _CLOSE, str(tmp_path / "lookup")]
+    done = subprocess.run(words, capture_output=True, env={"PYTHONPATH": str(ROOT)}, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -293,7 +293,7 @@ def ask_passphrase(
         KeyUnusableError: The source cannot be read, or there is neither a source nor a terminal.
     """
     if isinstance(source, SecretSource):
-        return read_secret(source)
+        return read_secret(source, "passphrase")
     if source is not None:
         try:
             return _next_line(source)
@@ -336,7 +336,7 @@ ALGORITHMS: Final = ("Ed25519", "ES256", "PS256")
 """kit.signing.Algorithm."""
 KINDS: Final = tuple(sorted(name.lower() for name in ALGORITHMS))
 """The same, as names of kinds of keys."""
-ROLES: Final = ("publisher", "patcher", "incident", "auditor", "root")
+ROLES: Final = ("publisher", "patcher", "incident", "auditor", "recipient", "root")
 """kit.trust.Role."""
 REASONS: Final = ("compromised", "superseded", "ceased")
 """kit.trust.RevocationReason."""

@@ -21,7 +21,7 @@ from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from kit.documents import Kind, find, runs, string_at, validate
 from kit.encryption.envelope import MAX_MEK_VERSION
-from kit.encryption.keyring import State
+from kit.encryption.keyring import Dek, State
 from kit.errors import ContentError, KitError, UsageError
 from kit.values import Limits, strict_json
 from kit.values.fields import Members
@@ -182,6 +182,35 @@ def read_records(data: bytes, adapter: Adapter, *, where: str) -> tuple[Record, 
     if not found:
         raise ContentError("holds no record of a key", where=where)
     return tuple(_Reader(one, adapter, f"{where}: record {number:,}").record() for number, one in enumerate(found, 1))
+
+
+def record_of(adapter: Adapter, dek: Dek, wrapped: bytes) -> dict[str, Any]:
+    """Return the record of a data key, as :func:`read_records` reads it.
+
+    Raises:
+        ContentError: The adapter has no word for the state of the key.
+    """
+    found: dict[str, Any] = {}
+    values: dict[str, Any] = {
+        "dekId": dek.dek_id,
+        "product": dek.scope.product,
+        "context": dek.scope.context,
+        "owner": dek.scope.owner,
+        "wrapped": adapter.encoding.spell(wrapped),
+        "mekVersion": dek.made_under,
+    }
+    if "state" in adapter.members:
+        word = adapter.state_word(dek.state)
+        values["state"] = int(word) if word.isdigit() else word
+    for path, value in (
+        *((path, values[name]) for name, path in adapter.members.items()),
+        *adapter.constants.items(),
+    ):
+        inner = found
+        for step in path[:-1]:
+            inner = inner.setdefault(step, {})
+        inner[path[-1]] = value
+    return found
 
 
 _Source: TypeAlias = "Mapping[str, Any] | bytes"

@@ -52,9 +52,7 @@ class _RsaWrapper:
     __slots__ = ("_key", "_padding")
 
     def __init__(self, key: rsa.RSAPrivateKey, wrapping: Wrapping) -> None:
-        chosen = _HASHES[wrapping]
-        self._key = key
-        self._padding = padding.OAEP(mgf=padding.MGF1(chosen()), algorithm=chosen(), label=None)
+        self._key, self._padding = key, _oaep(wrapping)
 
     def unwrap(self, wrapped: bytes) -> bytes:
         try:
@@ -120,6 +118,26 @@ def open_wrapper(
     if not isinstance(loaded, rsa.RSAPrivateKey):
         raise KeyUnusableError("not an RSA private key", where=where)
     return _RsaWrapper(loaded, wrapping)
+
+
+def wrap_for(public: bytes, wrapping: Wrapping, secret: bytes) -> bytes:
+    """Return a data key wrapped for an RSA key, an SPKI PEM block.
+
+    Raises:
+        ContentError: Records of the form are wrapped under a secret, and so for nobody.
+        KeyUnusableError: It is no RSA key.
+    """
+    if wrapping not in _HASHES:
+        raise ContentError(f"records are wrapped under a secret ({wrapping}), and so for no recipient")
+    key = serialization.load_pem_public_key(public)
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise KeyUnusableError("not an RSA key, and nothing is wrapped for others")
+    return key.encrypt(secret, _oaep(wrapping))
+
+
+def _oaep(wrapping: Wrapping) -> padding.OAEP:
+    chosen = _HASHES[wrapping]
+    return padding.OAEP(mgf=padding.MGF1(chosen()), algorithm=chosen(), label=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

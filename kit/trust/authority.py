@@ -298,6 +298,25 @@ def narrow(anchor: Anchor, signing: Signing, subject: Subject) -> Signing:
     return replace(signing, subject=subject, able=able)
 
 
+def authorise_recipient(anchor: Anchor, key: PublicKey) -> TrustedKey:
+    """Return the entry of a key for which data keys may be wrapped.
+
+    Raises:
+        UntrustedError: The policy does not name it as a recipient, or it is revoked.
+        StaleError: It is outside its validity.
+    """
+    found = next((one for one in anchor.policy.keys if one.key_id == key.key_id), None)
+    if found is None or Role.RECIPIENT not in found.roles:
+        raise UntrustedError(
+            f"the policy does not name {found.label if found else key.key_id} as a recipient of data keys",
+            hint="kit trust add POLICY KEY --role recipient, by the owner of the policy",
+        )
+    moment = Moment(signed_at=None, now=anchor.at) if anchor.at is not None else None
+    if moment is not None and (fault := key_fault(found, moment)) is not None:
+        raise fault
+    return found
+
+
 def keys_in_force(anchor: Anchor, role: Role) -> tuple[TrustedKey, ...]:
     """Return the keys whose signatures of now would count in a role, whatever the bundle and the collections."""
     moment = Moment(signed_at=None, now=anchor.at) if anchor.at is not None else None

@@ -49,7 +49,7 @@ class Policy:
     @classmethod
     def of_keys(cls, keys: Iterable[PublicKey]) -> Self:
         """Return the policy of ``--trusted-key``: these keys in every role a kit needs, any of them, at any time."""
-        roles = frozenset(Role) - {Role.ROOT}
+        roles = frozenset(Role) - {Role.ROOT, Role.RECIPIENT}
         return cls(version=1, keys=tuple(TrustedKey(key=key, roles=roles) for key in keys))
 
     @classmethod
@@ -133,6 +133,7 @@ class Policy:
         Raises:
             ContentError: Version 0; a key twice; a threshold of 0, which anybody reaches (P1); a threshold above the
                 number of people with a key of a role, revoked ones not counted (P2); a root key with a second role.
+                A recipient's key with a second role, of another kind than RSA, or limited to what it may sign.
             UntrustedError: There are no keys: under an empty policy nothing can be valid (P1).
         """
         if not self.keys:
@@ -154,5 +155,16 @@ class Policy:
                     hint=f"add a key of another name: kit trust add POLICY KEY --role {role}",
                 )
         for key in self.keys:
+            if Role.RECIPIENT in key.roles:
+                _check_recipient(key)
             if Role.ROOT in key.roles and len(key.roles) > 1:
                 raise ContentError(f"policy: root key {key.label} has other roles too; a root key signs policies only")
+
+
+def _check_recipient(key: TrustedKey) -> None:
+    if len(key.roles) > 1:
+        raise ContentError(f"policy: recipient key {key.label} has other roles too; a recipient's key signs nothing")
+    if key.key.algorithm is not Algorithm.PS256:
+        raise ContentError(f"policy: recipient key {key.label} is not an RSA key, and nothing is wrapped for others")
+    if key.bundle_ids is not None or key.collections is not None:
+        raise ContentError(f"policy: recipient key {key.label} signs nothing, so it has no bundles or collections")

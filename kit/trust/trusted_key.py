@@ -28,6 +28,8 @@ class Role(enum.StrEnum):
     """Signs approvals to open encrypted fields."""
     AUDITOR = "auditor"
     """Signs receipts of verifications."""
+    RECIPIENT = "recipient"
+    """Signs nothing: data keys may be handed out wrapped for it."""
     ROOT = "root"
     """Signs policies, and nothing else: the keys that decide about trust are not used daily."""
 

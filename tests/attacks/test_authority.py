@@ -349,7 +349,7 @@ LOOKING = {
     "kit/verbs/trust.py": "makes a policy",
 }
 """Who reads limits of keys without deciding by them."""
-QUESTIONS = {"authorise", "authorise_any", "weigh", "narrow", "open_envelope", "keys_in_force"}
+QUESTIONS = {"authorise", "authorise_any", "weigh", "narrow", "open_envelope", "keys_in_force", "authorise_recipient"}
 ASKING = {
     "kit/verbs/create.py": {"authorise"},
     "kit/verbs/receipt.py": {"narrow", "open_envelope"},
@@ -357,6 +357,7 @@ ASKING = {
     "kit/verbs/verify/signers.py": {"authorise", "weigh", "narrow", "open_envelope"},
     "kit/verbs/delta/deltas.py": {"authorise_any"},
     "kit/verbs/prove/prove.py": {"narrow"},
+    "kit/verbs/key_export.py": {"authorise_recipient"},
     "kit/verbs/approval.py": {"narrow", "open_envelope"},
     "kit/verbs/verify/receipt.py": {"authorise", "keys_in_force"},
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit.cli.encryption_options import credential_options, take_credentials, take_token_credentials, token_options
-from kit.cli.keyring.exchange import import_command
+from kit.cli.keyring.exchange import export_command, import_command
 from kit.cli.options import FILE, MECHANISMS, ask_passphrase, json_option, read_clock, read_file
 from kit.cli.output import print_report
 from kit.cli.paths import CHANGED_KEYRING, KEYRING, Group
@@ -26,6 +26,7 @@ def keyring_group() -> None:
     """Create, change and show keyrings of field encryption."""
 
 
+keyring_group.add_command(export_command)
 keyring_group.add_command(import_command)
 
 

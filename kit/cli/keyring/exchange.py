@@ -1,4 +1,4 @@
-"""``kit keyring import``: data keys taken over from the live platform (schemas/keyring.md, "Keys in and out")."""
+"""``kit keyring import`` and ``export``: data keys from the live platform, and to it (schemas/keyring.md)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import click
 from kit.cli.encryption_options import credential_options, take_credentials
 from kit.cli.options import ADAPTERS, FILE, ask_passphrase, json_option, read_clock, read_file
 from kit.cli.output import print_report
-from kit.cli.paths import ADAPTER_OR_NAME, Command
+from kit.cli.paths import ADAPTER_OR_NAME, APPENDED, NEW, Command
 from kit.cli.places import SECRET_LINE, SecretSource
+from kit.cli.trust_options import policy_option, read_anchor
 from kit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -95,6 +96,77 @@ def import_command(
     # Read back and opened: a key that the keyring does not give back is one that nobody has.
     done.unlocked.reopened(file.replaced(done.unlocked.keyring).keyring)
     _print(done, as_json=as_json)
+
+
+@click.command("export", cls=Command)
+@click.argument("dek_ids", metavar="DEK-ID...", nargs=-1, required=True)
+@credential_options
+@policy_option
+@click.option(
+    "--recipient", type=FILE, required=True, metavar="PEM", help="The RSA public key that the keys are wrapped for."
+)
+@click.option("--audit-log", type=APPENDED, required=True, metavar="FILE", help="Where this is recorded.")
+@adapter_option
+@click.option("--output", "-o", type=NEW, required=True, metavar="FILE", help="The new file of records.")
+@json_option
+def export_command(
+    dek_ids: tuple[str, ...],
+    keyring: Path | None,
+    policy: Path | None,
+    recipient: Path,
+    audit_log: Path,
+    adapter: str,
+    output: Path,
+    as_json: bool,
+    **what: Any,
+) -> None:
+    """Hand data keys to the platform, in the form of its own records.
+
+    They are wrapped for one key that the policy names with the role recipient, and never in the clear. A record is in
+    the audit log before the file has its name.
+
+    \b
+    Example:
+      kit keyring export dek-0123456789abcdef0123456789abcdef --keyring site.keyring --trust policy.json \\
+          --recipient platform.pub.pem --audit-log keys.log -o dek_store.json
+    """
+    from kit.signing import load_public
+    from kit.verbs.key_export import KeyExportRequest, export_keys
+
+    if keyring is None:
+        raise UsageError("name the keyring with --keyring")
+    anchor = read_anchor(policy, read_clock())
+    if anchor is None:
+        raise UsageError("keys leave only under a policy that names their recipient: --trust POLICY")
+    done = export_keys(
+        KeyExportRequest(
+            keyring=keyring,
+            credentials=take_credentials(what, keyring),
+            dek_ids=dek_ids,
+            recipient=load_public(recipient),
+            anchor=anchor,
+            adapter=load_adapter(adapter),
+            audit_log=audit_log,
+            output=output,
+            clock=read_clock,
+        )
+    )
+    print_report(
+        [
+            f"{len(done.dek_ids):,} data keys, wrapped for {done.recipient}: {done.output}",
+            f"recorded in {done.audit_log}; keep the head of the log elsewhere: {done.audit_head}",
+        ],
+        {
+            "schemaVersion": "1",
+            "exported": list(done.dek_ids),
+            "recipient": done.recipient,
+            "output": str(done.output),
+            "outputSha256": str(done.output_sha256),
+            "auditHead": str(done.audit_head),
+        },
+        as_json=as_json,
+        done="the keys are written",
+    )
 
 
 def load_adapter(name: str) -> Adapter:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kit.cli.options import FILE, KINDS, has_terminal, json_option
+from kit.cli.options import KINDS, has_terminal, json_option, load_signing_key, passphrase_option
 from kit.cli.output import print_report
-from kit.cli.paths import NEW_KEYS, Group
+from kit.cli.paths import NEW_KEYS, SIGNING_KEY, Group
+from kit.cli.places import SecretSource
 from kit.errors import KeyUnusableError, OutputError
 from kit.output.key_names import earlier_public_path, public_path
 
@@ -65,18 +66,20 @@ def generate_command(path: Path, algorithm: str, ask: bool, as_json: bool) -> No
 
 
 @keys_group.command("show")
-@click.argument("path", type=FILE)
+@click.argument("path", type=SIGNING_KEY)
+@passphrase_option
 @json_option
-def show_command(path: Path, as_json: bool) -> None:
-    """Show the key id, algorithm and public key of a key file.
+def show_command(path: Path | SecretSource, passphrase_fd: int | None, as_json: bool) -> None:
+    """Show the key id, algorithm and public key of a key.
 
-    PATH is a public key, or a private key that is not encrypted.
+    PATH is a public key, a private key that is not encrypted, or the pkcs11: URI of a key in a token.
 
     \b
     Example:
       kit keys show site.pub.pem
+      kit keys show 'pkcs11:token=site;object=signer?module-path=/usr/lib/softhsm/libsofthsm2.so'
     """
-    key = _load_public(path)
+    key = _load_public(path) if isinstance(path, Path) else load_signing_key(path, passphrase_fd).public
     print_report([*_lines(key), *key.pem.decode().splitlines()], _json(key), as_json=as_json)
 
 

@@ -27,6 +27,7 @@ from click.core import ParameterSource
 from kit.cli.paths import KIT, PUBLIC_KEYS, READ, SIGNING_KEY
 from kit.cli.places import SECRET_LINE, SecretSource
 from kit.cli.settings.options import KEYS_YIELD_TO, ConfiguredOption
+from kit.cli.settings.secrets import load_token_key, read_secret
 from kit.errors import ContentError, KeyUnusableError, KitError, UnreadableError, UsageError
 from kit.values import Allowed, CollectionName, Limits, NameClass, Timestamp
 
@@ -155,7 +156,7 @@ def signing_key_option(
         type=SIGNING_KEY,
         required=is_required,
         metavar="PEM",
-        help=f"{help_text} A file, env:NAME or fd:N. Also KIT_SIGNING_KEY.",
+        help=f"{help_text} A file, env:NAME, fd:N or pkcs11:URI. Also KIT_SIGNING_KEY.",
     )
 
 
@@ -170,7 +171,7 @@ def signing_keys_option(help_text: str, needs: str | None = None) -> Callable[[C
         type=SIGNING_KEY,
         multiple=True,
         metavar="PEM",
-        help=f"{help_text} A file, env:NAME or fd:N. Also KIT_SIGNING_KEY.",
+        help=f"{help_text} A file, env:NAME, fd:N or pkcs11:URI. Also KIT_SIGNING_KEY.",
     )
 
 
@@ -232,39 +233,14 @@ def load_signing_key(source: Path | SecretSource, passphrase_fd: int | SecretSou
     """
     from kit.signing import load_private, parse_private
 
+    if isinstance(source, SecretSource) and source.scheme == "pkcs11":
+        return load_token_key(str(source), lambda what, fd: ask_passphrase(what, fd, kind="PIN"), passphrase_fd)
     if isinstance(source, Path):
         return load_private(source, lambda: ask_passphrase(str(source), passphrase_fd))
     where = str(source)
     return parse_private(
         read_secret(source, "a private key"), lambda: ask_passphrase(where, passphrase_fd), where=where
     )
-
-
-_MAX_SECRET = 64 * 1024
-
-
-def read_secret(source: SecretSource, what: str) -> bytes:
-    """Return a secret of the environment or a descriptor; ``what`` it is, for messages.
-
-    Raises:
-        KeyUnusableError: There is none, or it is larger than any such secret.
-    """
-    where = str(source)
-    if source.scheme == "env":
-        text = os.environ.get(source.name)
-        if not text:
-            raise KeyUnusableError("there is no such environment variable, or it is empty", where=where)
-        return os.fsencode(text)
-    data = b""
-    try:
-        while (more := os.read(int(source.name), _MAX_SECRET)) and len(data) <= _MAX_SECRET:
-            data += more
-    except (OSError, OverflowError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no such descriptor"
-        raise KeyUnusableError(f"cannot read {what}: {why}", where=where) from error
-    if len(data) > _MAX_SECRET:
-        raise KeyUnusableError(f"larger than {what} ({_MAX_SECRET:,} bytes)", where=where)
-    return data
 
 
 def read_file(path: Path) -> bytes:
@@ -328,7 +304,7 @@ passphrase_option = click.option(
     "--passphrase-fd",
     type=SECRET_LINE,
     metavar="N",
-    help="Read the passphrase of the signing key from this file descriptor, or from env:NAME.",
+    help="Read the passphrase or PIN of the signing key from this file descriptor, or from env:NAME.",
 )
 
 

@@ -96,7 +96,7 @@ class Place(click.Path):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretSource:
-    """A secret that is in no file: the value of an environment variable, or what a file descriptor gives."""
+    """A secret that is in no file: in an environment variable, from a file descriptor, or in a PKCS#11 token."""
 
     scheme: str
     name: str
@@ -118,7 +118,7 @@ def _source(value: str) -> SecretSource:
 
 
 class SigningKeyPlace(Place):
-    """A private key: a file, ``env:NAME`` or ``fd:N``. A file of such a name is named ``./env:NAME``."""
+    """A private key: a file, ``env:NAME``, ``fd:N`` or a ``pkcs11:`` URI. A file of such a name is ``./env:NAME``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path or the source.
@@ -127,6 +127,12 @@ class SigningKeyPlace(Place):
             UsageError: The descriptor is not a number.
         """
         if isinstance(value, str) and value.startswith(SECRET_SCHEMES):
+            if value.startswith("pkcs11:"):
+                from kit.tokens.uri import TokenUri
+
+                TokenUri.parse(value)  # before the work, and before a message can show a PIN in it
+                scheme, _, name = value.partition(":")
+                return SecretSource(scheme=scheme, name=name)
             return _source(value)
         return super().convert(value, param, ctx)
 

@@ -187,7 +187,7 @@ _signing_option = click.option(
     type=SIGNING_KEY,
     metavar="PEM",
     required=True,
-    help="The approver's private key. A file, env:NAME or fd:N.",
+    help="The approver's private key. A file, env:NAME, fd:N or pkcs11:URI.",
 )
 
 

@@ -223,7 +223,7 @@ def add_command(
     type=SIGNING_KEY,
     metavar="PEM",
     required=True,
-    help="A root key of this policy or of the previous version. A file, env:NAME or fd:N.",
+    help="A root key of this policy or of the previous version. A file, env:NAME, fd:N or pkcs11:URI.",
 )
 @passphrase_option
 @json_option

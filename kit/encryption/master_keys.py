@@ -13,18 +13,15 @@ themselves; no error holds a byte of a secret.
 from __future__ import annotations
 
 import hmac
-import importlib
-import os
 import re
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from kit.encryption.keys import KEY_BYTES
 from kit.errors import KeyUnusableError, UsageError
+from kit.tokens.login import Login, login, refusal
 from kit.values.fields import Members
 
 Random: TypeAlias = Callable[[int], bytes]
@@ -93,18 +90,6 @@ _PREFERRED = ("aes-key-wrap", "aes-key-wrap-kwp")
 RFC 3394 in others, so two tokens with one key could not read each other. It exists for tokens with nothing else."""
 _KEY_ID = re.compile(r"(?:[0-9a-f]{2})+")
 _PROBE = bytes(range(2 * KEY_BYTES))  # as long as a real secret; public
-_REASONS = {
-    "PinIncorrect": ("wrong PIN", "a token locks itself after a few wrong ones"),
-    "PinLocked": ("the PIN is locked", "the token's security officer can set a new one"),
-    "PinExpired": ("the PIN has expired", "set a new one with the token's own tools"),
-    "PinInvalid": ("the PIN has characters that the token does not accept", ""),
-    "PinLenRange": ("the PIN is shorter or longer than the token accepts", ""),
-    "UserPinNotInitialized": ("the token has no user PIN yet", "set one with the token's own tools"),
-    "NoSuchToken": ("there is no such token", "check that it is plugged in, and that the module is its vendor's"),
-    "MultipleTokensReturned": ("several tokens have this label", "unplug the others, or give them other labels"),
-    "NoSuchKey": ("the token has no such AES key", "make one there first (schemas/keyring.md)"),
-    "MultipleObjectsReturned": ("several AES keys of the token have this label", "name the key's id, too"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +129,7 @@ class TokenRecord:
         where = f"token {token_label!r}"
         login = _login(credentials, token_label, where)
         for name in (mechanism,) if mechanism is not None else _PREFERRED:
-            if login.capabilities(name):
+            if login.capabilities(_mechanism(login, name)):
                 record = cls(
                     token_label=token_label,
                     key_label=key_label or None,
@@ -202,7 +187,7 @@ class TokenRecord:
             _check(key, login.pkcs11.Attribute, where)
             by_encryption = _by_encryption(key, login, self.mechanism)
         except login.pkcs11.PKCS11Error as error:
-            raise _refusal(error, where) from error
+            raise refusal(error, where) from error
         if by_encryption is None:
             raise KeyUnusableError(f"token and key do not wrap with {self.mechanism}", where=where)
         return TokenKey(key, login, mechanism=self.mechanism, by_encryption=by_encryption)
@@ -215,7 +200,7 @@ class TokenKey:
 
     def __init__(self, key: Any, login: Login, *, mechanism: str, by_encryption: bool) -> None:
         self._key, self._login, self._by_encryption = key, login, by_encryption
-        self._mechanism = login.mechanism(mechanism)
+        self._mechanism = _mechanism(login, mechanism)
 
     def wrap(self, secret: bytes) -> bytes:
         """Return ``secret``, wrapped; its length is a multiple of eight bytes (RFC 3394 2).
@@ -239,7 +224,7 @@ class TokenKey:
             finally:
                 passing.destroy()
         except pkcs11.PKCS11Error as error:
-            raise _refusal(error, "", doing="the token did not wrap it") from error
+            raise refusal(error, "", doing="the token did not wrap it") from error
 
     def unwrap(self, wrapped: bytes) -> bytes:
         """Return the secret that :meth:`wrap` wrapped, here or in another token with the same key.
@@ -264,33 +249,7 @@ class TokenKey:
             finally:
                 passing.destroy()
         except pkcs11.PKCS11Error as error:
-            raise _refusal(error, "", doing="does not unwrap under the token's key") from error
-
-
-class Login:
-    """A logged-in session; closed, and so logged out, when nothing uses it any more."""
-
-    __slots__ = ("__weakref__", "pkcs11", "session")
-
-    def __init__(self, pkcs11: ModuleType, session: Any) -> None:
-        self.pkcs11, self.session = pkcs11, session
-        weakref.finalize(self, _close, session, os.getpid())
-
-    def mechanism(self, name: str) -> Any:
-        """Return PKCS#11's own name of a mechanism."""
-        return self.pkcs11.Mechanism[MECHANISMS[name]]
-
-    def capabilities(self, name: str) -> int:
-        """Return the flags of a mechanism; 0 if the token does not have it."""
-        try:
-            return int(self.session.token.slot.get_mechanism_info(self.mechanism(name)).flags)
-        except self.pkcs11.PKCS11Error:
-            return 0
-
-
-_LOGINS: weakref.WeakValueDictionary[tuple[str, str], Login] = weakref.WeakValueDictionary()
-"""By module and token. Global, since logins are: a process is logged in to a token in all its sessions or in none, and
-the first session to log out logs out the others (PKCS#11 2.40, 2.6 "Sessions")."""
+            raise refusal(error, "", doing="does not unwrap under the token's key") from error
 
 
 def _login(credentials: Credentials, label: str, where: str) -> Login:
@@ -300,49 +259,12 @@ def _login(credentials: Credentials, label: str, where: str) -> Login:
             where=where,
             hint="--pkcs11-module PATH names the library of the token's vendor",
         )
-    module = str(credentials.pkcs11_module)
-    known = _LOGINS.get((module, label))
-    if known is not None:
-        return known
-    pkcs11 = _package(where)
-    try:
-        library = pkcs11.lib(module)
-    except (pkcs11.PKCS11Error, OSError) as error:
-        raise KeyUnusableError(f"{module} is not a usable PKCS#11 module", where=where) from error
-    try:
-        token = library.get_token(token_label=label)
-        login = Login(pkcs11, token.open(user_pin=_pin(credentials, label, where)))
-    except pkcs11.PKCS11Error as error:
-        raise _refusal(error, where) from error
-    _LOGINS[module, label] = login
-    return login
+    return login(credentials.pkcs11_module, label, credentials.pkcs11_pin, where)
 
 
-def _package(where: str) -> ModuleType:
-    try:
-        return importlib.import_module("pkcs11")
-    except ImportError as error:
-        raise KeyUnusableError(
-            "keys in tokens need the package python-pkcs11", where=where, hint="pip install offline-kit[pkcs11]"
-        ) from error
-
-
-def _pin(credentials: Credentials, label: str, where: str) -> str:
-    if credentials.pkcs11_pin is None:
-        raise KeyUnusableError("the token needs a PIN, which cannot be requested here", where=where)
-    try:
-        pin = credentials.pkcs11_pin(label).decode()
-    except UnicodeDecodeError:
-        pin = ""
-    if not pin:  # not presented: it is wrong, and the token would count the attempt
-        raise KeyUnusableError("the PIN is empty or not UTF-8", where=where) from None
-    return pin
-
-
-def _close(session: Any, opened_by: int) -> None:
-    # A forked worker has a copy of the session; closing it would log out the process that owns it.
-    if os.getpid() == opened_by:
-        session.close()
+def _mechanism(login: Login, name: str) -> Any:
+    """Return PKCS#11's own name of a mechanism."""
+    return login.pkcs11.Mechanism[MECHANISMS[name]]
 
 
 def _check(key: Any, attribute: Any, where: str) -> None:
@@ -368,7 +290,11 @@ def _by_encryption(key: Any, login: Login, name: str) -> bool | None:
 
     Encrypting is preferred: the secret then never becomes an object of the token.
     """
-    flags, flag, attribute = login.capabilities(name), login.pkcs11.MechanismFlag, login.pkcs11.Attribute
+    flags, flag, attribute = (
+        login.capabilities(_mechanism(login, name)),
+        login.pkcs11.MechanismFlag,
+        login.pkcs11.Attribute,
+    )
     ways = (
         (True, flag.ENCRYPT | flag.DECRYPT, (attribute.ENCRYPT, attribute.DECRYPT)),
         (False, flag.WRAP | flag.UNWRAP, (attribute.WRAP, attribute.UNWRAP)),
@@ -387,10 +313,3 @@ def _transient(attribute: Any) -> dict[Any, bool]:
         attribute.SENSITIVE: False,
         attribute.EXTRACTABLE: True,
     }
-
-
-def _refusal(error: Exception, where: str, *, doing: str = "the token refuses") -> KeyUnusableError:
-    # Only the name of the class: it is PKCS#11's own code, and holds nothing of what was passed.
-    name = type(error).__name__
-    what, hint = _REASONS.get(name, (f"{doing} ({name})", ""))
-    return KeyUnusableError(what, where=where, hint=hint)

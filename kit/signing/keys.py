@@ -215,7 +215,7 @@ class PrivateKey:
             case ed25519.Ed25519PrivateKey():
                 return self._handle.sign(data)
             case ec.EllipticCurvePrivateKey():
-                return _low(self._handle.sign(data, ec.ECDSA(_SHA256, deterministic_signing=True)))
+                return low(self._handle.sign(data, ec.ECDSA(_SHA256, deterministic_signing=True)))
             case rsa.RSAPrivateKey():
                 return self._handle.sign(data, _PSS, _SHA256)
 
@@ -230,7 +230,7 @@ class PrivateKey:
             case ed25519.Ed25519PrivateKey():
                 raise KeyUnusableError("an Ed25519 key cannot sign a digest", hint="sign with a P-256 or RSA key")
             case ec.EllipticCurvePrivateKey():
-                return _low(self._handle.sign(raw, ec.ECDSA(_PREHASHED, deterministic_signing=True)))
+                return low(self._handle.sign(raw, ec.ECDSA(_PREHASHED, deterministic_signing=True)))
             case rsa.RSAPrivateKey():
                 return self._handle.sign(raw, padding.PKCS1v15(), _PREHASHED)
 
@@ -333,7 +333,7 @@ def _check_rsa(numbers: rsa.RSAPublicNumbers, where: str) -> None:
         raise KeyUnusableError("an RSA key with an even modulus", where=where)
 
 
-def _low(signature: bytes) -> bytes:
+def low(signature: bytes) -> bytes:
     """Return the lower of the two forms of an ECDSA signature in DER; both verify."""
     r, s = decode_dss_signature(signature)
     return encode_dss_signature(r, min(s, _P256_ORDER - s))

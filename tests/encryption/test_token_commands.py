@@ -76,7 +76,7 @@ def test_a_keyring_is_made_by_the_token_and_says_where_its_key_is(desk: TokenDes
         pytest.param((*KEY, "--age", "age1x"), 64, "sealed by one of", id="two providers"),
         pytest.param((*KEY, "--pkcs11-mechanism", "rot13"), 64, "rot13", id="no such mechanism"),
         pytest.param(("--pkcs11-token", "elsewhere", "--pkcs11-key", "k"), 13, "no such token", id="no such token"),
-        pytest.param(("--pkcs11-token", TOKEN, "--pkcs11-key", "none"), 13, "no such AES key", id="no such key"),
+        pytest.param(("--pkcs11-token", TOKEN, "--pkcs11-key", "none"), 13, "no such key", id="no such key"),
         pytest.param(("--pkcs11-token", TOKEN, "--pkcs11-key", "leaky"), 13, "could leave", id="an extractable key"),
     ],
 )

@@ -30,8 +30,9 @@ from kit.encryption import (
     unlock,
 )
 from kit.encryption.keyring import Wrapped
-from kit.encryption.master_keys import Login, TokenKey, _by_encryption, _close, _probe
+from kit.encryption.master_keys import TokenKey, _by_encryption, _probe
 from kit.errors import KeyUnusableError, UsageError
+from kit.tokens.login import Login, _close
 from tests.encryption.site import CREDENTIALS, NOW, PASSPHRASE, Stream, empty_keyring, passphrase_record, scope
 from tests.encryption.softhsm import KEY_ID, PIN, TOKEN
 
@@ -180,9 +181,9 @@ def test_what_reaches_the_token_is_named_where_it_is_missing(token: Credentials,
     ("wanted", "fault"),
     [
         pytest.param(record(token_label="elsewhere"), "there is no such token", id="no such token"),  # noqa: S106 - a label
-        pytest.param(record("nothing"), "the token has no such AES key", id="no such key"),
-        pytest.param(record("mek", key_id="ff"), "the token has no such AES key", id="label and id of two keys"),
-        pytest.param(record("twin"), "several AES keys of the token have this label", id="two keys of one label"),
+        pytest.param(record("nothing"), "the token has no such key", id="no such key"),
+        pytest.param(record("mek", key_id="ff"), "the token has no such key", id="label and id of two keys"),
+        pytest.param(record("twin"), "several keys of the token have this label", id="two keys of one label"),
         pytest.param(record("leaky"), "could leave its token", id="an extractable key"),
         pytest.param(record("open"), "could leave its token", id="a key that is not sensitive"),
         pytest.param(record("short"), "has 16 bytes, not 32", id="AES-128"),

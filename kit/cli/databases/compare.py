@@ -19,7 +19,6 @@ from kit.cli.options import (
     load_trusted_keys,
     make_environment,
     passphrase_option,
-    read_secret,
     reading_options,
     signing_key_option,
     time_or_now,
@@ -29,6 +28,7 @@ from kit.cli.output import print_error, print_report, require_report_place, writ
 from kit.cli.paths import KIT, REPORT, ROOM, Command
 from kit.cli.places import SecretParameter, SecretSource
 from kit.cli.progress import progress_option, show_progress
+from kit.cli.settings.secrets import read_secret
 from kit.cli.trust_options import policy_option, read_anchor, time_option
 from kit.errors import KeyUnusableError, UnreadableError, UsageError
 from kit.values import Allowed

@@ -26,7 +26,7 @@ _DECISIONS = ("insecure", "force", "reason", "allow", "no-backup")
 """How the names of options begin that override a check: each is a decision about one run."""
 _OTHER_VARIABLES = frozenset({FILE_VARIABLE, "KIT_DEBUG", "KIT_CORE"})
 _KEY_ITSELF = "-----BEGIN"
-SECRET_SCHEMES: Final = ("env:", "fd:")
+SECRET_SCHEMES: Final = ("env:", "fd:", "pkcs11:")
 """How a signing key is named that is in no file."""
 
 

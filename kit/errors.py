@@ -120,7 +120,7 @@ class ContentError(KitError):
 
 
 class BsonError(ContentError):
-    """Bytes are not one well-formed BSON document (https://bsonspec.org/spec.html)."""
+    """Bytes are not one well-formed document: BSON (https://bsonspec.org/spec.html), or the strict JSON of one."""
 
 
 class ManifestError(ContentError):

@@ -134,13 +134,23 @@ def leaf_data(key: bytes, digest: bytes) -> bytes:
     return key + digest
 
 
-def leaf_lines(documents: Iterable[bytes]) -> bytes:
-    """Return the leaves of documents as sorted lines."""
+def leaf_lines(documents: Iterable[bytes], originals: Iterable[bytes] | None = None) -> bytes:
+    """Return the leaves of documents as sorted lines.
+
+    Args:
+        documents: The documents, of which the ``_id`` is taken.
+        originals: As they are kept, where that is not as BSON; the digests are of these.
+    """
     sha256, lines = hashlib.sha256, []
-    for document in documents:
+    pairs = (
+        ((document, document) for document in documents)
+        if originals is None
+        else zip(documents, originals, strict=True)
+    )
+    for document, original in pairs:
         key = identity_key(document)
         # leaf_hash(leaf_data(key, digest)), inlined because of its cost.
-        leaf = sha256(b"\0" + key + sha256(document).digest())
+        leaf = sha256(b"\0" + key + sha256(original).digest())
         lines.append(f"{key.hex()} {leaf.hexdigest()}\n")
     lines.sort()
     return "".join(lines).encode("ascii")

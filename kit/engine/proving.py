@@ -22,12 +22,23 @@ from kit.engine.leaves import LeafStore
 from kit.engine.passing import read_again
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey, member_runs
-from kit.engine.reencoding import Reencoding, sizes_when_cut, without_appended
+from kit.engine.reencoding import APPENDED, Reencoding, sizes_when_cut, without_appended
+from kit.engine.texts import without
 from kit.errors import KitError
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
-from kit.transforms.raw_linkset.counting import counted, document_at, tally_of
-from kit.values import Codec, CollectionMember, CollectionName, Limits, MemberPath, RunLengths, RunLengthsReader, Sha256
+from kit.transforms.raw_linkset.counting import counted, document_at, tally_of, tally_run
+from kit.values import (
+    Codec,
+    CollectionFormat,
+    CollectionMember,
+    CollectionName,
+    Limits,
+    MemberPath,
+    RunLengths,
+    RunLengthsReader,
+    Sha256,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +174,7 @@ def prove(
         asked = wanted.get(collection.path, _NOTHING)
         reading = found[collection.path] = MemberReading(earlier=tuple(EarlierReading() for _ in asked.earlier))
         deliver = _Delivery(collection, reading, asked, reader.limits, stores)
-        cutters = [_Cutter(one, sized=collection.codec is not Codec.NONE) for one in asked.earlier]
+        cutters = [_Cutter(one, sized=_is_encoded_again(collection)) for one in asked.earlier]
         for run in member_runs(collection, body, reader):
             pieces = tuple(cutter.take(len(run)) for cutter in cutters)
             for one, piece in zip(reading.earlier, pieces, strict=True):
@@ -207,6 +218,8 @@ def prove_run(name: CollectionName, run: Run, asked: RunWanted, limits: Limits) 
     Raises:
         KitError: A document is malformed; names its ordinal.
     """
+    if run.texts is not None:
+        return _prove_texts(name, run, asked)
     found = prove_by_core(name, run, asked, limits)
     return found if found is not None else prove_one_by_one(name, run, asked, limits)
 
@@ -264,6 +277,29 @@ def prove_one_by_one(name: CollectionName, run: Run, asked: RunWanted, limits: L
     )
 
 
+def _prove_texts(name: CollectionName, run: Run, asked: RunWanted) -> ProofResult:
+    """As :func:`prove_run`, of documents that are kept as text; the reader has parsed them to their last byte.
+
+    Raises:
+        KitError: A document has something twice that would decide what it counts as; names its ordinal.
+    """
+    documents = list(run)
+    for ordinal, document in enumerate(documents, run.first):
+        with _named(ordinal, document):
+            coverage.check_certain(name, document)
+    earlier: list[EarlierResult] = []
+    for piece in asked.earlier:
+        before, appended = without(run, _flags(piece.appended, len(documents)), APPENDED)
+        leaves = leaf_lines(before, before.originals) if piece.rooted else b""
+        earlier.append(EarlierResult(appended=appended, documents=before.stored, sizes=b"", leaves=leaves))
+    return ProofResult(
+        tally=tally_run(name, run),
+        envelopes=_envelopes(name, documents, asked.fields),
+        earlier=tuple(earlier),
+        leaves=leaf_lines(documents, run.originals) if asked.rooted else b"",
+    )
+
+
 def _piece_for_core(piece: Piece) -> tuple[bytes, bytes | None, bool]:
     return bytes(piece.appended.flags()), bytes(piece.cut_appended.flags()) if piece.sized else None, piece.rooted
 
@@ -312,6 +348,11 @@ def _envelopes(name: CollectionName, documents: Sequence[bytes], fields: tuple[s
     return found
 
 
+def _is_encoded_again(collection: CollectionMember) -> bool:
+    """Return whether frames are a function of documents; those of texts are of what is between them, too."""
+    return collection.codec is not Codec.NONE and collection.format is CollectionFormat.BSON
+
+
 class _Cutter:
     """Cuts what is wanted of a generation below into the pieces of runs."""
 
@@ -339,8 +380,8 @@ class _Delivery:
         self._path, self._reading, self._limits = collection.path, reading, limits
         self._store = stores[0] if asked.rooted else None
         self._digests = [hashlib.sha256() for _ in asked.earlier]
-        plain = collection.codec is Codec.NONE
-        self._again = [None if plain else Reencoding(collection.codec) for _ in asked.earlier]
+        is_again = _is_encoded_again(collection)
+        self._again = [Reencoding(collection.codec) if is_again else None for _ in asked.earlier]
         self._stores = [store if one.rooted else None for one, store in zip(asked.earlier, stores[1:], strict=False)]
 
     def __call__(self, result: ProofResult) -> None:

@@ -16,6 +16,7 @@ from kit.archive.read.proven import Proven
 from kit.archive.read.reader import KitReader
 from kit.archive.read.tar import Layout, Member
 from kit.documents import Run, runs
+from kit.documents.json_runs import json_array, json_lines
 from kit.engine.declared import DeclaredCollections
 from kit.engine.passing import read_first
 from kit.errors import KitError, UsageError
@@ -165,7 +166,11 @@ def survey_into(
     return found
 
 
-_FORMATS: Mapping[CollectionFormat, Callable[..., Iterator[Run]]] = {CollectionFormat.BSON: runs}
+_FORMATS: Mapping[CollectionFormat, Callable[..., Iterator[Run]]] = {
+    CollectionFormat.BSON: runs,
+    CollectionFormat.NDJSON: json_lines,
+    CollectionFormat.JSON: json_array,
+}
 """By format: a function of the decoded chunks of a member and of limits, which yields its runs. Law: the runs, and the
 error if there is one, depend on the bytes only, never on how they were chunked; memory is bounded."""
 

@@ -204,13 +204,13 @@ class _Pass:
             prove_frame=self.destination.proves and self.survey.members[collection.path][1] >= LEAST_BYTES,
         )
         for run in member_runs(collection, body, self.reader):
-            handled.read(run.data)
+            handled.read(run.stored)
             self.pipeline.submit(
                 transform_run,
                 *(work, run, self._left(), self.destination.next_piece()),
                 cost=len(run.data),
                 weight=run.weight,
-                then=partial(handled.deliver, checksum(run.data)),
+                then=partial(handled.deliver, checksum(run.stored)),
                 where=str(collection.path),
             )
         self.pipeline.mark(handled.close)

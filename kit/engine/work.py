@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path
 
 from kit.archive.frames import content_of, encode_again
@@ -33,6 +32,7 @@ from kit.engine.checks import (
 from kit.engine.importability import Unimportable, check_import
 from kit.engine.lookup import open_lookup
 from kit.engine.reencoding import sizes_when_cut
+from kit.engine.texts import prove_texts, respell
 from kit.errors import DigestError, KitError
 from kit.importing.scanning import ImportCheck
 from kit.output.journal import checksum
@@ -152,12 +152,11 @@ def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"")
     result.changed = len(touched)
     changed = [(number, documents[number]) for number in sorted(touched)]
     result.refusals = Refusals.of((*refused, *_add_oversized(result, work, changed, run.first)))
-    result.leaves = leaf_lines(documents) if work.leaves else b""
-    body = b"".join(documents)
-    if work.importing is not None:
-        flags = [number in touched for number in range(len(documents))]
-        _check_import(result, work, run, Run(data=body, ends=tuple(accumulate(map(len, documents)))), flags)
-    _encode(result, work, run, body, kept)
+    after = Run.of(documents)
+    _check_import(result, work, run, after, [number in touched for number in range(len(documents))])
+    after = after if run.texts is None else respell(run, after, result.selection.flags())
+    result.leaves = leaf_lines(documents, after.originals) if work.leaves else b""
+    _encode(result, work, run, after, kept)
     return result
 
 
@@ -180,7 +179,8 @@ def _encode_whole(work: RunWork, run: Run, whole: RewrittenRun, kept: bytes) -> 
     oversize = _add_oversized(result, work, [(number, after.document(number)) for number in numbers], run.first)
     result.refusals = Refusals.of((*_refusals(whole.totals, run.first), *oversize))
     _check_import(result, work, run, after, whole.touched)
-    _encode(result, work, run, whole.body, kept)
+    after = after if run.texts is None else respell(run, after, whole.touched)
+    _encode(result, work, run, after, kept)
     return result
 
 
@@ -207,13 +207,15 @@ def _check_import(result: RunResult, work: RunWork, run: Run, after: Run, touche
         result.unimportable.findings = []
 
 
-def _encode(result: RunResult, work: RunWork, run: Run, body: bytes, kept: bytes) -> None:
-    result.tally.documents, result.tally.bytes = len(run), len(body)
-    result.added_bytes = len(body) - len(run.data)
+def _encode(result: RunResult, work: RunWork, run: Run, after: Run, kept: bytes) -> None:
+    body = after.stored
+    result.tally.documents, result.tally.bytes = len(run), len(after.data)
+    result.added_bytes = len(body) - len(run.stored)
     inner = (content_of(work.container_codec, kept) or b"") if kept and work.member_codec is not Codec.NONE else b""
     result.stored = encode_again(work.member_codec, body, inner)
     if work.prove:
-        _prove(result, work, run, body)
+        _prove(result, work, run, after)
+    result.tally.bytes = len(body)
     if work.prove_frame:
         frame = encode_proven(work.container_codec, result.stored, kept)
         result.frame, result.frame_sha256 = frame.encoded, frame.sha256
@@ -221,7 +223,7 @@ def _encode(result: RunResult, work: RunWork, run: Run, body: bytes, kept: bytes
         result.frame = encode_again(work.container_codec, result.stored, kept)
 
 
-def _prove(result: RunResult, work: RunWork, run: Run, body: bytes) -> None:
+def _prove(result: RunResult, work: RunWork, run: Run, after: Run) -> None:
     claim = Claim(
         name=work.name,
         transforms=work.transforms,
@@ -229,10 +231,12 @@ def _prove(result: RunResult, work: RunWork, run: Run, body: bytes) -> None:
         tally=result.tally,
         counts=result.counts,
     )
-    result.envelopes = prove_own_run(claim, run, body)
-    if work.member_codec is not Codec.NONE and content_of(work.member_codec, result.stored) != body:
+    result.envelopes = prove_own_run(claim, run, after.data)
+    if run.texts is not None:
+        prove_texts(run, after, result.selection.flags(), work.limits)
+    if work.member_codec is not Codec.NONE and content_of(work.member_codec, result.stored) != after.stored:
         raise DigestError("the documents were compressed to something else")
-    result.proven = checksum(run.data), checksum(result.stored)
+    result.proven = checksum(run.stored), checksum(result.stored)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -271,7 +275,7 @@ def gather_run(
         tally=tally_run(name, run),
         pairs=pairs,
         findings=findings,
-        leaves=leaf_lines(documents) if leaves else b"",
+        leaves=leaf_lines(documents, run.originals) if leaves else b"",
     )
 
 

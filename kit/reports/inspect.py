@@ -36,6 +36,7 @@ def inspect_json(report: InspectReport) -> dict[str, Any]:
                 "path": str(member.path),
                 "db": member.name.database,
                 "collection": member.name.collection,
+                "format": member.format.value,
                 "documents": tally.documents,
                 "bytes": tally.bytes,
                 "tenants": coverage_json(tally.tenants)
@@ -44,6 +45,7 @@ def inspect_json(report: InspectReport) -> dict[str, Any]:
             }
             for member, tally in report.collections
         ],
+        "undeclared": [str(path) for path in report.undeclared],
     }
 
 
@@ -83,6 +85,10 @@ def inspect_lines(report: InspectReport) -> Iterator[str]:
         yield ""
         rows = [(str(member.path), f"{tally.documents:,}", f"{tally.bytes:,}") for member, tally in report.collections]
         yield from table(("collection", "documents", "bytes"), rows)
+    for path in report.undeclared[:_MAX_SHOWN]:
+        yield f"not read as a collection: {path}; nothing declares it (schemas/offline-manifest.md)"
+    if len(report.undeclared) > _MAX_SHOWN:
+        yield f"and {len(report.undeclared) - _MAX_SHOWN:,} more (--json lists all)"
     for member, tally in report.collections:
         if is_observations(member.name):
             yield ""

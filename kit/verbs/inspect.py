@@ -14,7 +14,7 @@ from kit.errors import KitError
 from kit.manifest import Link, Manifest, files as closed_world, locate
 from kit.signing import Claim, jws
 from kit.transforms.coverage import Tally
-from kit.values import Allowed, CollectionMember, Limits, MemberPath
+from kit.values import Allowed, CollectionFormat, CollectionMember, Limits, MemberPath, declarable_formats
 from kit.verbs.verify.kits import Environment, is_kept, open_with_workers
 
 
@@ -46,6 +46,8 @@ class InspectReport(KitFacts):
     """What a kit contains; nothing in it is verified."""
 
     collections: tuple[tuple[CollectionMember, Tally], ...]
+    undeclared: tuple[MemberPath, ...]
+    """Members that are named as collections of JSON lines are, and that nothing declares as such."""
 
 
 def inspect(path: Path, environment: Environment | None = None) -> InspectReport:
@@ -60,6 +62,11 @@ def inspect(path: Path, environment: Environment | None = None) -> InspectReport
         return InspectReport(
             **facts(kit.reader, found),
             collections=tuple((found.collections[path], tally) for path, tally in found.tallies.items()),
+            undeclared=tuple(
+                path
+                for path in found.members
+                if path not in found.collections and declarable_formats(path) == {CollectionFormat.NDJSON}
+            ),
         )
 
 

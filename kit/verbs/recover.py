@@ -29,7 +29,7 @@ from kit.errors import KitError, StaleError, UntrustedError, UsageError
 from kit.output.publish import NewFile
 from kit.signing import PublicKey
 from kit.trust import Anchor, Override, freshness
-from kit.values import CollectionName, Sha256, Timestamp
+from kit.values import CollectionFormat, CollectionName, Sha256, Timestamp
 from kit.verbs.approval import ApprovalFile, check_time, require_bundle, verify_by_keys, verify_by_policy
 from kit.verbs.verify.judged import judge_kit, require_trust
 from kit.verbs.verify.judgement import Expectation, Judgement
@@ -257,6 +257,11 @@ def _chunks(run: _Run, restoring: RestorePlan, counts: RestoreCounts) -> Iterato
             collection = run.found.collections.get(member.path) if member.path is not None else None
             if collection is None or collection.name != run.name:
                 continue
+            if collection.format is not CollectionFormat.BSON:
+                raise UsageError(
+                    f"is a collection in the format {collection.format}, in which this version opens no values",
+                    where=str(collection.path),
+                )
             for documents in member_runs(collection, body, reader):
                 pipeline.submit(
                     restore_run,

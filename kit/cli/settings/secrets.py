@@ -42,13 +42,15 @@ def read_secret(source: SecretSource, what: str) -> bytes:
     return data
 
 
-def load_token_key(uri: str, ask: Callable[[str, int | None], bytes], descriptor: int | None) -> PrivateKey:
+def load_token_key(
+    uri: str, ask: Callable[[str, int | SecretSource | None], bytes], source: int | SecretSource | None
+) -> PrivateKey:
     """Return the signing key that a URI names (RFC 7512).
 
     Args:
         uri: ``pkcs11:…``; its ``pin-source`` names a variable or a descriptor.
         ask: Returns the PIN: the next line of a descriptor, or asked at the terminal.
-        descriptor: Where the PIN is read from, if the URI does not name it.
+        source: Where the PIN is read from, if the URI does not name it.
 
     Raises:
         KeyUnusableError: The key is not there or refused, or the PIN is missing or wrong.
@@ -63,6 +65,6 @@ def load_token_key(uri: str, ask: Callable[[str, int | None], bytes], descriptor
         scheme, _, name = (place.pin_source or "").partition(":")
         if scheme == "env":
             return read_secret(SecretSource(scheme=scheme, name=name), "a PIN")
-        return ask(f"token {label}", int(name) if scheme == "fd" else descriptor)
+        return ask(f"token {label}", int(name) if scheme == "fd" else source)
 
     return load(place, pin)

@@ -50,7 +50,9 @@ def tally_run(name: CollectionName, run: Run) -> Tally:
     """Return the tally of a run."""
     by = counted(name)
     found = core.count(run.data, run.ends, by, None) if core.count is not None and by is not None else None
-    return coverage.tally(name, run) if found is None else tally_of(name, found[0], run.data, run.ends)
+    tally = coverage.tally(name, run) if found is None else tally_of(name, found[0], run.data, run.ends)
+    tally.bytes = len(run.stored)
+    return tally
 
 
 def tally_appended(name: CollectionName, run: Run, body: bytes, touched: bytes) -> Tally | None:

@@ -18,6 +18,7 @@ refused.
 from __future__ import annotations
 
 import enum
+import itertools
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -35,6 +36,7 @@ from kit.documents import Place, Run, document_name, index, remove
 from kit.documents.elements import elements
 from kit.documents.kinds import INT32, Kind
 from kit.encryption.approval import DocumentName
+from kit.engine.texts import without_appended_text
 from kit.errors import BsonError
 from kit.transforms.coverage import is_observations, tenant_of
 from kit.values import Codec, CollectionName
@@ -249,7 +251,8 @@ def extract_run(selection: Selection, name: CollectionName, run: Run) -> Extract
         advisories=frozenset(),
     )
     parts: list[bytes] = []
-    for ordinal, document in enumerate(run, run.first):
+    texts = run.originals if run.texts is not None else itertools.repeat(None)
+    for ordinal, (document, text) in enumerate(zip(run, texts, strict=False), run.first):
         top = _TopLevel.at(document) if selection.scoped or strip else _EMPTY
         match = _match(selection, document, top)
         result.tenants |= match.tenants
@@ -258,7 +261,7 @@ def extract_run(selection: Selection, name: CollectionName, run: Run) -> Extract
         try:
             if match.doubt is not None:
                 raise match.doubt
-            written, is_stripped = _encode(selection, document, top, strip=strip)
+            written, is_stripped = _encode(selection, document, top, text, strip=strip)
         except BsonError as error:
             named = document_name(document)
             if match.name is not None or match.advisories:
@@ -358,8 +361,17 @@ def _match_name(selection: Selection, document: bytes, top: _TopLevel) -> _Match
     )
 
 
-def _encode(selection: Selection, document: bytes, top: _TopLevel, *, strip: bool) -> tuple[bytes, bool]:
+def _encode(
+    selection: Selection, document: bytes, top: _TopLevel, text: bytes | None, *, strip: bool
+) -> tuple[bytes, bool]:
     """Return the bytes to write for a document, and whether ``rawLinkset`` was removed from it.
+
+    Args:
+        selection: In what form.
+        document: The document.
+        top: Its top level.
+        text: The text that it is kept as; None for BSON.
+        strip: Whether to remove it.
 
     Raises:
         BsonError: The form cannot represent it, or it is uncertain what to remove.
@@ -367,6 +379,25 @@ def _encode(selection: Selection, document: bytes, top: _TopLevel, *, strip: boo
     if strip and top.error is not None:
         raise top.error
     is_stripped = strip and _RAW_LINKSET.encode() in top.places
+    if text is not None:
+        return _encode_text(document, text, strip=is_stripped), is_stripped
     if is_stripped:
         document = remove(document, [_RAW_LINKSET])  # the shape the user asked for
     return extended_json(document) + b"\n" if selection.form is Form.JSON else document, is_stripped
+
+
+_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
+
+
+def _encode_text(document: bytes, text: bytes, *, strip: bool) -> bytes:
+    """Return the text of a document as one line: line ends, which are blanks between its tokens, are spaces.
+
+    Raises:
+        BsonError: What is to be removed is not as a patch writes it.
+    """
+    if strip:
+        earlier = without_appended_text(text, document)
+        if earlier is None or next(reversed(list(elements(document)))).name != _RAW_LINKSET.encode():
+            raise BsonError("has a rawLinkset that no patch by this program added")
+        text = earlier
+    return text.translate(_LINE_ENDS) + b"\n"

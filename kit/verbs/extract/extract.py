@@ -30,7 +30,7 @@ from kit.output.folders import NewFolder
 from kit.output.publish import NewFile
 from kit.signing import PublicKey
 from kit.trust import Anchor
-from kit.values import Codec, CollectionMember, CollectionName, MemberPath, Sha256, collection_member
+from kit.values import Codec, CollectionFormat, CollectionMember, CollectionName, MemberPath, Sha256, collection_member
 from kit.verbs.extract.documents import MAX_UNRESOLVABLE, Extracted, Form, Selection, Unresolvable, extract_run
 from kit.verbs.find import NEAR, Query, distinct, find_again, near_hint
 from kit.verbs.verify.judged import SIGNATURES, judge_kit, require_trust
@@ -338,6 +338,7 @@ def _take(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFi
                 return
             collection, described = found.collections.get(member.path), _parse_metadata_path(member.path)
             if collection is not None and selection.has_collection(collection.name):
+                _require_form(collection, selection)
                 writer.begin(collection)
                 for run in member_runs(collection, body, reader):
                     pipeline.submit(
@@ -352,6 +353,20 @@ def _take(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFi
                 writer.describe(described[0], member.path, _read_metadata(kit, member, body, described[1]))
 
         read_again(reader, found, visit)
+
+
+def _require_form(collection: CollectionMember, selection: Selection) -> None:
+    """Check that a collection can be written in the requested form without encoding its documents again.
+
+    Raises:
+        UsageError: It is kept as text, and is to be written as BSON.
+    """
+    if collection.format is not CollectionFormat.BSON and selection.form is not Form.JSON:
+        raise UsageError(
+            f"is a collection in the format {collection.format}, whose documents are not BSON",
+            where=str(collection.path),
+            hint="extract them as they are: --format json",
+        )
 
 
 def _parse_metadata_path(path: MemberPath) -> tuple[CollectionName, Codec] | None:

@@ -28,7 +28,7 @@ from kit.output.commit import KitPlaces
 from kit.output.scratch import real_path
 from kit.transforms.protocol import KeyedTransform, Transform
 from kit.trust import Anchor
-from kit.values import NAMED, MemberPath, Sha256
+from kit.values import NAMED, CollectionFormat, MemberPath, Sha256
 from kit.verbs.jobs import Finished
 from kit.verbs.patch.generation import Generation
 from kit.verbs.patch.request import Output, PatchReport, PatchRequest
@@ -132,6 +132,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         judged = judge_kit(kit, expectation, read=read)
     judged.require(but=_ignored_obligations(request))
     _require_place(kit, judged.manifest)
+    _require_appending(judged.survey, transforms)
     if judged.sidecars.archive is None:
         _refuse_linked(judged.survey, judged.manifest, transforms)
     return Base(
@@ -162,6 +163,22 @@ def _require_place(kit: OpenKit, manifest: Manifest) -> None:
             where=str(min(declared)),
             hint="kit create --help",
         )
+
+
+def _require_appending(found: Survey, transforms: Sequence[Transform]) -> None:
+    """Check that collections of text are only appended to.
+
+    Raises:
+        UsageError: A transform does more in one.
+    """
+    for path, collection in sorted(found.collections.items()):
+        other = next((one for one in transforms if one.handles(collection.name) and one.appends is None), None)
+        if other is not None and collection.format is not CollectionFormat.BSON:
+            raise UsageError(
+                f"is a collection in the format {collection.format}, in which {other.name} cannot change documents",
+                where=str(path),
+                hint="only what adds an element at the end of documents can: --transform raw-linkset",
+            )
 
 
 def _refuse_linked(found: Survey, manifest: Manifest, transforms: Sequence[Transform]) -> None:

@@ -51,10 +51,10 @@ class RunLeaves:
 def search_run(run: Run, key: bytes) -> RunLeaves:
     """Return the leaves of a run, with those of its documents that are at or next to ``key``."""
     documents = list(run)
-    lines = leaf_lines(documents)
+    lines = leaf_lines(documents, run.originals)
     found = RunLeaves(lines=lines, equal=[], below=None, above=None)
-    for document in documents:
-        one = _hash_document(document)
+    for document, original in zip(documents, run.originals, strict=True):
+        one = _hash_document(document, original)
         if one.key == key:
             found.equal.append(one)
         elif one.key < key:
@@ -64,8 +64,8 @@ def search_run(run: Run, key: bytes) -> RunLeaves:
     return found
 
 
-def _hash_document(document: bytes) -> HashedDocument:
-    key, digest = identity_key(document), hashlib.sha256(document).digest()
+def _hash_document(document: bytes, original: bytes) -> HashedDocument:
+    key, digest = identity_key(document), hashlib.sha256(original).digest()
     return HashedDocument(key, leaf_hash(leaf_data(key, digest)), digest)
 
 

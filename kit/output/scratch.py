@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kit.errors import OutputError
-from kit.output.disk import open_own, writing
+from kit.output.disk import open_own, write_all, writing
+from kit.values import MemberPath
 
 _BUFFER_BYTES = 1024 * 1024
 
@@ -100,6 +101,19 @@ class ScratchFile(StoredFile):
             view = memoryview(buffered[0] if len(buffered) == 1 else b"".join(buffered))
             while view:
                 view = view[os.write(self._descriptor, view) :]
+
+
+def append_to(folder: Path, name: MemberPath, data: bytes) -> None:
+    """Append to a file below a private folder, which is made with the folders above it where it is not there yet.
+
+    Raises:
+        OutputError: The disk is full or failed, or the system refuses such a name.
+    """
+    path = folder / name.text
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab", buffering=0) as file:
+            write_all(file, data)
 
 
 CACHE_KIB = 16 * 1024

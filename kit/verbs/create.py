@@ -39,6 +39,7 @@ from kit.trust import Anchor, Detached, Occasion, Role, Subject, authorise
 from kit.values import NAMED, Collections, MemberPath, Sha256, Timestamp
 from kit.values.strict_json import canonical
 from kit.verbs.delta.build import open_build_job
+from kit.verbs.dumps import is_dump, unpack_dump
 from kit.verbs.jobs import JournaledPasses
 from kit.verbs.patch.generation import summarise
 from kit.verbs.verify.judged import JudgedKit, judge_kit
@@ -66,7 +67,7 @@ class CreateRequest:
     """What to make a kit of.
 
     Attributes:
-        source: A folder, such as mongodump writes, or a tar archive of one.
+        source: A folder, such as mongodump writes, a dump of mongodump --archive, or a tar archive of a folder.
         output: The kit; its name decides the container (:data:`CONTAINERS`).
         bundle_id: The same in every generation.
         keys: Who signs; the first also signs the archive.
@@ -154,11 +155,8 @@ def create_kit(request: CreateRequest) -> CreateReport:
     container = container_of(request.output)
     require_free(request.output)
     require_output_apart(request.output, {"source": request.source}, kind="build")
-    with (
-        open_build_job(request.output, request.work_folder) as job,
-        open_with_workers(request.source, request.environment) as source,
-        ExitStack() as stack,
-    ):
+    with open_build_job(request.output, request.work_folder) as job, ExitStack() as stack:
+        source = stack.enter_context(open_with_workers(_unpacked(request, job), request.environment))
         leaves = LeafStore(job.folder / "leaves")
         source.reader.declared = request.collections
         with source.pipeline(Stage.SURVEY) as pipeline:
@@ -223,6 +221,15 @@ def container_of(output: Path) -> Container:
         if output.name.endswith(suffix):
             return container
     raise UsageError(f"its name must end in {', '.join(CONTAINERS)}, which decides the container", where=str(output))
+
+
+def _unpacked(request: CreateRequest, job: Job) -> Path:
+    """Return where the files are: of a dump in one stream, the folder that it is unpacked to."""
+    if not is_dump(request.source):
+        return request.source
+    folder = job.folder / "dump"
+    unpack_dump(request.source, folder, request.environment.limits)
+    return folder
 
 
 def _require_files(found: Survey, source: Path) -> None:

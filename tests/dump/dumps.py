@@ -74,7 +74,9 @@ class Dump:
             left.remove(name)
             if name not in left:
                 parts.append(closing(name, self.documents(name)))
-        parts += [closing(name, ()) for name in self.names if not any(one == name for one, _ in self.blocks)]
+        closed = {name for name, _ in self.blocks}
+        closed |= {(db, name.removeprefix("system.buckets.")) for db, name in closed}
+        parts += [closing(name, ()) for name in self.names if name not in closed]
         return b"".join(parts)
 
 

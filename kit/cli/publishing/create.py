@@ -91,8 +91,9 @@ def create_command(
 ) -> None:
     """Create a signed kit of a folder, a dump or a tar archive.
 
-    SOURCE is a folder, such as mongodump writes (with or without --gzip), or a tar archive of one. Every file in it is
-    listed in the manifest. Collections are counted by tenant, and have Merkle roots. The kit has no history.
+    SOURCE is a folder, such as mongodump writes (with or without --gzip), a tar archive of one, or what mongodump
+    --archive writes, which is unpacked to such a folder. Every file is listed in the manifest. Collections are counted
+    by tenant, and have Merkle roots. The kit has no history.
 
     The kit is read back and verified before it gets its name. The same files in the same order, options, time and keys
     give the same kit; a folder is read in the order of names. OUT.kit-build exists while the command runs.
@@ -100,6 +101,7 @@ def create_command(
     \b
     Examples:
       kit create dump -o notelett.tar.zst --bundle-id notelett --signing-key publisher.pem
+      kit create dump.archive.gz -o kit.tar.zst --bundle-id advisories --signing-key publisher.pem
       kit create notes -o notes.tar.zst --bundle-id notes --signing-key p.pem --collection notes.jsonl=ndjson:app.notes
       kit create export.tar -o kit.tar.zst --bundle-id advisories --generation 8 --version 2026.2 --signing-key p.pem
     """

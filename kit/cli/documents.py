@@ -78,6 +78,7 @@ _GZIP = ".gz"
     type=click.Choice(FORMS),
     help="Format of the documents. Default: by the name of OUT, else BSON.",
 )
+@click.option("--archive", "dumped", is_flag=True, help="Write one file, as mongodump --archive does.")
 @click.option("--gzip", "zipped", is_flag=True, help="Compress each file, as mongodump --gzip does.")
 @click.option(
     "--projection",
@@ -108,7 +109,7 @@ def extract_command(
 
     OUT is a folder with the layout of mongodump (DB/COLLECTION.bson and its metadata), or one file if its name ends in
     .bson, .json, .bson.gz or .json.gz. JSON is canonical Extended JSON, one document per line. Encrypted fields stay
-    encrypted.
+    encrypted. With --archive OUT is one file with all of them, for mongorestore --archive.
 
     The kit is verified first. If something that was asked for is missing, that is an error and nothing is written.
 
@@ -117,6 +118,7 @@ def extract_command(
       kit extract kit.tar.zst --trusted-key publisher.pub.pem --output dump
       kit extract kit.tar.zst --trust policy.json --tenant acme --projection canonical --gzip --output acme-dump
       kit extract kit.tar.zst --trust policy.json --collection concelier.advisory_observations --id acme:osv:GO-1:1 -o -
+      kit extract kit.tar.zst --trust policy.json --archive --gzip --output dump.archive.gz
       kit extract kit.tar.zst --trust policy.json --advisory CVE-2025-22870 --format json --output advisory
     """
     from kit.reports.documents import extract_json, extract_lines, omission_lines, unverified_lines
@@ -128,6 +130,11 @@ def extract_command(
     stream = output == STREAM
     if stream and as_json:
         raise click.UsageError("--json and --output - exclude each other: both are for standard output")
+    if what["dumped"]:
+        destination = Destination(path=None if stream else output, dump=_dump_codec(output, **what))
+        selection = replace(selection, form=Form.BSON, codec=Codec.NONE)
+    else:
+        destination = Destination(path=None if stream else output, single=not stream and _is_file(output))
     if stream and selection.form is Form.BSON and sys.stdout.isatty():
         raise click.UsageError("BSON is not for a terminal: add --format json")
     environment = make_environment(what["workers"], what["maxima"], allowed=what["allowed"])
@@ -136,7 +143,7 @@ def extract_command(
         trusted=None if insecure else load_trusted_keys(trusted_keys),
         trust=read_anchor(policy, time_or_now(at)),
         selection=selection,
-        destination=Destination(sink=print_bytes) if stream else Destination(path=output, single=_is_file(output)),
+        destination=replace(destination, sink=print_bytes) if stream else destination,
     )
     # A display would draw over documents that go to the same terminal.
     quiet = stream and progress_mode == "auto" and sys.stdout.isatty()
@@ -167,6 +174,19 @@ def _make_selection(output: Path, **what: Any) -> Selection:
         codec=Codec.GZIP if zipped else Codec.NONE,
         projection=KeptProjections(what["projection"]),
     )
+
+
+def _dump_codec(output: Path, **what: Any) -> Codec:
+    """Return how a dump is compressed: as it is asked for, or as its name ends.
+
+    Raises:
+        UsageError: Another format is asked for.
+    """
+    if what["form"] not in {None, "bson"}:
+        raise click.UsageError("--archive and --format json exclude each other: a dump holds BSON")
+    if _is_file(output):
+        raise click.UsageError(f"--output {output}: such a file holds one collection, not an --archive")
+    return Codec.GZIP if what["zipped"] or output.name.endswith(_GZIP) else Codec.NONE
 
 
 def _is_file(output: Path) -> bool:

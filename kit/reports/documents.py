@@ -38,7 +38,8 @@ def extract_json(report: ExtractReport) -> dict[str, Any]:
         "verified": report.verified,
         **judgement_json(report.judgement),
         "format": selection.form.value,
-        "gzip": bool(selection.codec.value),
+        "archive": report.dump is not None,
+        "gzip": bool((report.dump or selection.codec).value),
         "projection": selection.projection.value,
         "tenants": sorted(selection.tenants) if selection.tenants is not None else None,
         "ids": sorted((name.to_json() for name in selection.documents), key=str)

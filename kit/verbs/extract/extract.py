@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 
 from kit.archive.frames import encode
-from kit.archive.read.codecs import decode_member
 from kit.archive.read.tar import Member
 from kit.encryption.approval import DocumentName
 from kit.engine.passing import read_again
@@ -30,8 +29,9 @@ from kit.output.folders import NewFolder
 from kit.output.publish import NewFile
 from kit.signing import PublicKey
 from kit.trust import Anchor
-from kit.values import Codec, CollectionFormat, CollectionMember, CollectionName, MemberPath, Sha256, collection_member
+from kit.values import Codec, CollectionFormat, CollectionMember, CollectionName, MemberPath, Sha256
 from kit.verbs.extract.documents import MAX_UNRESOLVABLE, Extracted, Form, Selection, Unresolvable, extract_run
+from kit.verbs.extract.dump import DumpFile, DumpPlan, parse_metadata_path, plan_dump, read_whole
 from kit.verbs.find import NEAR, Query, distinct, find_again, near_hint
 from kit.verbs.verify.judged import SIGNATURES, judge_kit, require_trust
 from kit.verbs.verify.judgement import Expectation, Judgement
@@ -46,6 +46,8 @@ class Destination:
     single: bool = False
     """Whether the path is that of a file."""
     sink: Callable[[bytes], object] | None = field(default=None, repr=False)
+    dump: Codec | None = None
+    """How a dump of all selected collections is compressed, if one is to be written instead of a file for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class ExtractedFile:
 
     name: CollectionName
     path: Path | None
-    """None if they went to a sink."""
+    """None if they went to a sink; the dump, if one was written."""
     members: tuple[MemberPath, ...]
     """The members that they are from, in the kit's order."""
     documents: int
@@ -104,6 +106,8 @@ class ExtractedFiles:
         self._stack = stack
         self._found: dict[CollectionName, _Taken] = {}
         self._folder: NewFolder | None = None
+        self._dump: DumpFile | None = None
+        self._dump_output: NewFile | None = None
         self.tenants: set[str] = set()
         """The requested tenants that were found."""
         self.documents: set[DocumentName] = set()
@@ -115,10 +119,18 @@ class ExtractedFiles:
         self.left_out = 0
         """The number of omitted documents."""
         if destination.path is not None:
-            if destination.single:
+            if destination.single or destination.dump is not None:
                 NewFile(destination.path).require_free()
             else:
                 self._folder = stack.enter_context(NewFolder(destination.path))
+
+    def begin_dump(self, plan: DumpPlan) -> None:
+        """Begin a dump, to which all documents go."""
+        write = self._destination.sink
+        if self._destination.path is not None:
+            self._dump_output = self._stack.enter_context(NewFile(self._destination.path))
+            write = self._dump_output.write
+        self._dump = DumpFile(plan, self._destination.dump or Codec.NONE, write or (lambda _: None))
 
     def begin(self, member: CollectionMember) -> None:
         """Begin a member; its documents follow."""
@@ -155,6 +167,11 @@ class ExtractedFiles:
             OutputError: A file does not read back, or a name is in use.
             ContentError: Parts of a collection have different metadata.
         """
+        if self._dump is not None:
+            self._dump.close()
+            if self._dump_output is not None:
+                self._dump_output.publish()
+            return tuple(self._report(name, self._found[name], self._destination.path) for name in names)
         files = tuple(self._finish(name, self._found[name]) for name in names if self._is_written(self._found[name]))
         if self._folder is not None:
             self._folder.publish()
@@ -167,6 +184,9 @@ class ExtractedFiles:
     def _write(self, name: CollectionName, found: _Taken, data: bytes) -> None:
         found.bytes += len(data)
         found.digest.update(data)
+        if self._dump is not None:
+            self._dump.add(name, data)
+            return
         if self._destination.path is None:
             if self._destination.sink is not None:
                 self._destination.sink(data)
@@ -200,6 +220,10 @@ class ExtractedFiles:
             output.publish()
             path = self._target / f"{_stem(name)}{self._suffix()}" if self._folder is not None else self._target
             metadata = self._describe(name, found)
+        return self._report(name, found, path, metadata)
+
+    @staticmethod
+    def _report(name: CollectionName, found: _Taken, path: Path | None, metadata: Path | None = None) -> ExtractedFile:
         return ExtractedFile(
             name=name,
             path=path,
@@ -262,6 +286,8 @@ class ExtractReport:
     judgement: Judgement
     selection: Selection
     output: Path | None
+    dump: Codec | None
+    """How the dump is compressed, if one was written."""
     files: tuple[ExtractedFile, ...]
     unresolvable: tuple[LeftOut, ...]
     """The first documents that are in no file because they cannot be read or written."""
@@ -286,6 +312,8 @@ def extract(request: ExtractRequest) -> ExtractReport:
         found, judgement = _judge(kit, request)
         chosen = _choose(found, request)
         writer = ExtractedFiles(request.selection, request.destination, stack)
+        if request.destination.dump is not None:
+            writer.begin_dump(plan_dump(kit, found, chosen))
         _take(kit, found, request.selection, writer)
         _require_found(kit, found, request.selection, writer)
         files = writer.finish(chosen)
@@ -295,6 +323,7 @@ def extract(request: ExtractRequest) -> ExtractReport:
             judgement=judgement,
             selection=request.selection,
             output=request.destination.path,
+            dump=request.destination.dump,
             files=files,
             unresolvable=tuple(writer.unresolvable),
             left_out=writer.left_out,
@@ -320,7 +349,8 @@ def _choose(found: Survey, request: ExtractRequest) -> tuple[CollectionName, ...
     chosen = tuple(name for name in there if request.selection.has_collection(name))
     if not chosen:
         raise ContentError("this kit has no collections")
-    if (request.destination.single or request.destination.path is None) and len(chosen) > 1:
+    is_one_file = request.destination.single or request.destination.path is None
+    if is_one_file and request.destination.dump is None and len(chosen) > 1:
         raise UsageError(
             f"one file holds one collection, and these are selected: {', '.join(map(str, chosen))}",
             hint="choose with --collection, or name a folder",
@@ -336,7 +366,7 @@ def _take(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFi
         def visit(member: Member, body: Iterator[bytes]) -> None:
             if member.path is None or not member.is_file:
                 return
-            collection, described = found.collections.get(member.path), _parse_metadata_path(member.path)
+            collection, described = found.collections.get(member.path), parse_metadata_path(member.path)
             if collection is not None and selection.has_collection(collection.name):
                 _require_form(collection, selection)
                 writer.begin(collection)
@@ -350,7 +380,7 @@ def _take(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFi
                         where=str(collection.path),
                     )
             elif described is not None and selection.has_collection(described[0]):
-                writer.describe(described[0], member.path, _read_metadata(kit, member, body, described[1]))
+                writer.describe(described[0], member.path, read_whole(member, body, described[1], reader.limits))
 
         read_again(reader, found, visit)
 
@@ -367,25 +397,6 @@ def _require_form(collection: CollectionMember, selection: Selection) -> None:
             where=str(collection.path),
             hint="extract them as they are: --format json",
         )
-
-
-def _parse_metadata_path(path: MemberPath) -> tuple[CollectionName, Codec] | None:
-    """Return collection and codec of a path ``…/<db>/<collection>.metadata.json[.gz|.zst]``; None for any other."""
-    for codec in Codec:
-        stem = path.text.removesuffix(f".metadata.json{codec.value}")
-        if stem != path.text:
-            collection = collection_member(MemberPath(f"{stem}.bson"))
-            return (collection.name, codec) if collection is not None else None
-    return None
-
-
-def _read_metadata(kit: OpenKit, member: Member, body: Iterator[bytes], codec: Codec) -> bytes:
-    limits, where = kit.reader.limits, str(member.path)
-    whole = bytearray()
-    for chunk in decode_member(body, codec, limits, where=where):
-        whole += chunk
-        limits.check("json_bytes", len(whole), where=where)
-    return bytes(whole)
 
 
 def _require_found(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFiles) -> None:

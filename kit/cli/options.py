@@ -337,7 +337,7 @@ MIGRATIONS: Final = (
 )
 """kit.migrations.BUILT_IN."""
 TRANSFORMS: Final = ("raw-linkset", "encrypt-fields")
-"""kit.transforms.registry.BUILT_IN."""
+"""kit.transforms.registry.BUILT_IN, but those that change a schema: these need the parameters of a migration."""
 VALIDATIONS: Final = ("integrity", "deep", "coverage", "fields")
 """kit.migrations.Validation."""
 FORMS: Final = ("bson", "json")

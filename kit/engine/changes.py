@@ -24,6 +24,7 @@ from kit.engine.pipeline import Pipeline
 from kit.engine.reading import MAX_FINDINGS, Survey
 from kit.engine.work import RunResult
 from kit.transforms import coverage
+from kit.transforms.change import Samples, take_samples
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Finding, Transform
 from kit.transforms.raw_linkset.counting import tally_run
@@ -51,6 +52,8 @@ class MemberChange:
     """Whether every run was proven: the documents of the base with the changes that the transforms state."""
     runs: list[tuple[bool, int]] = field(default_factory=list)
     """Which documents changed, in pieces: see :attr:`selection`."""
+    ways: list[tuple[int, int]] = field(default_factory=list)
+    """By which ways they lead back (:mod:`kit.transforms.undoing`), in pieces."""
 
     @property
     def selection(self) -> RunLengths:
@@ -66,6 +69,34 @@ class MemberChange:
         self.counts.update(result.counts)
         self.envelopes.update(result.envelopes)
         self.runs.extend(result.selection.runs())
+        self.ways.extend(result.ways)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditedFile:
+    """A member that is no collection, and that a transform changed: proven, and as it is to be stored."""
+
+    stored: bytes
+    base_content: Sha256
+    content: Sha256
+    """Digests of what it held and holds, without the member's own codec."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddedMember:
+    """A collection member that a transform made of another one."""
+
+    collection: CollectionMember
+    source: MemberPath
+    transform: str
+    tally: Tally
+    sha256: Sha256
+    size: int
+    """Digest and size of the body as stored."""
+    documents: Sha256
+    source_documents: Sha256
+    """Digests of the documents, before the members' own codec."""
+    source_count: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,16 +118,28 @@ class Rewrite:
     """Slots left open for members that are made last."""
     roots: dict[MemberPath, Sha256] = field(default_factory=dict)
     """Merkle roots of collections as they are now, where they are wanted."""
+    files: dict[MemberPath, EditedFile] = field(default_factory=dict)
+    """Members besides collections that change."""
+    added: dict[MemberPath, AddedMember] = field(default_factory=dict)
+    samples: Samples = field(default_factory=dict)
+    """What a reviewer is shown, by group."""
 
     @property
     def changed(self) -> int:
         """Documents changed."""
         return sum(change.changed for change in self.members.values())
 
+    @property
+    def makes_generation(self) -> bool:
+        """Whether there is anything new: documents, Merkle roots, members."""
+        return bool(self.changed or self.roots or self.files or self.added)
+
     def take(self, path: MemberPath, result: RunResult) -> None:
         """Add one run of the member ``path``; findings that there is no room for leave ``result`` too."""
         self.outcomes.update(result.outcomes)
         self.counts.update(result.counts)
+        for group, documents in result.samples.items():
+            take_samples(self.samples, group, documents)
         self.refusals.take(result.refusals, str(path))
         self.unimportable.refusals.take(result.unimportable.refusals, str(path))
         self.unimportable.counts.update(result.unimportable.counts)

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from kit.documents import Run, core, count_elements, document_name, first_other, is_deeper, narrow_bytes, without_last
+from kit.documents import Run, core, count_elements, document_name, first_other, is_deeper, narrow_bytes
 from kit.encryption.needs import ENCRYPTED
 from kit.encryption.restoring import ReopenedRun, Reopener, reopen
 from kit.errors import ContentError, DigestError, KitError
@@ -29,6 +29,7 @@ from kit.transforms.coverage import Tally, TenantCoverage, tenant_named
 from kit.transforms.projections import RAW_LINKSET
 from kit.transforms.protocol import Finding, KeyedTransform, Transform
 from kit.transforms.raw_linkset.counting import tally_appended
+from kit.transforms.undoing import Ways, find_way, join_ways
 from kit.values import CollectionName, CountName, FieldOutcome, Limits, RunLengths
 
 APPENDED = RAW_LINKSET
@@ -49,8 +50,21 @@ class Claim:
     """(transform, tenant, counter) → sum."""
 
 
-def prove_run(claim: Claim, run: Run, body: bytes) -> Counter[tuple[str, str]]:
-    """Check the result of one run, and return the envelopes that are in it now: (partition, field) → count.
+@dataclass(slots=True, kw_only=True)
+class ProvenRun:
+    """What the proof of a run found.
+
+    Attributes:
+        envelopes: (partition, field) → envelopes that there are now.
+        ways: By which ways the documents that changed lead back, where they were undone one by one.
+    """
+
+    envelopes: Counter[tuple[str, str]]
+    ways: Ways = ()
+
+
+def prove_run(claim: Claim, run: Run, body: bytes) -> ProvenRun:
+    """Check the result of one run.
 
     Args:
         claim: What the transforms state of it.
@@ -71,16 +85,16 @@ def prove_run(claim: Claim, run: Run, body: bytes) -> Counter[tuple[str, str]]:
     found = tally_appended(claim.name, run, body, bytes(flags)) if appending and not sealing else None
     if found is not None:
         _check_counted(claim, found)
-        return envelopes
+        return ProvenRun(envelopes=envelopes)
     if sealing:
         envelopes = _check_sealed(claim, sealing, run, body, flags, appending=appending)
     elif (other := first_other(run.data, run.ends, body, flags, APPENDED)) >= 0:
         raise _other(run, other, "rawLinkset appended")
     _check_tally(claim, body, appending=appending)
-    return envelopes
+    return ProvenRun(envelopes=envelopes)
 
 
-def _check_undone(claim: Claim, run: Run, body: bytes) -> Counter[tuple[str, str]]:
+def _check_undone(claim: Claim, run: Run, body: bytes) -> ProvenRun:
     """Undo every transform of each document that changed, and compare with what was read.
 
     Which of a chain changed a document is not on record, so any of them may have: one way back to the very bytes that
@@ -91,22 +105,15 @@ def _check_undone(claim: Claim, run: Run, body: bytes) -> Counter[tuple[str, str
     if len(after) != len(run):
         raise _other(run, min(len(after), len(run)), "the transforms applied")
     undone = _unsealed(claim, run, after, envelopes)
+    ways: list[tuple[int, int]] = []
     for number, (old, new, flag) in enumerate(zip(run, undone, claim.selection.flags(), strict=True)):
-        if flag == (old == after[number]) or not _leads_back(claim.name, others, new, old):
+        way = find_way(claim.name, others, new, old) if flag != (old == after[number]) else None
+        if way is None:
             raise _other(run, number, f"{' and '.join(one.name for one in claim.transforms)} applied")
+        if flag:
+            ways.append((1, way))
     _check_tally(claim, body, appending=True)
-    return envelopes
-
-
-def _leads_back(name: CollectionName, others: Sequence[Transform], new: bytes, old: bytes) -> bool:
-    if new == old:
-        return True
-    for number in reversed(range(len(others))):
-        transform = others[number]
-        earlier = without_last(new, transform.appends) if transform.appends else transform.undo(name, new)
-        if earlier is not None and _leads_back(name, others[:number], earlier, old):
-            return True
-    return False
+    return ProvenRun(envelopes=envelopes, ways=join_ways(ways))
 
 
 def _unsealed(claim: Claim, run: Run, after: Sequence[bytes], envelopes: Counter[tuple[str, str]]) -> list[bytes]:

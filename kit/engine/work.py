@@ -37,6 +37,7 @@ from kit.errors import DigestError, KitError
 from kit.importing.scanning import ImportCheck
 from kit.output.journal import checksum
 from kit.transforms import coverage
+from kit.transforms.change import Samples, take_samples
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import (
     NO_COUNTS,
@@ -50,6 +51,7 @@ from kit.transforms.protocol import (
 )
 from kit.transforms.raw_linkset.counting import tally_run
 from kit.transforms.raw_linkset.outcomes import NOT_SELECTED
+from kit.transforms.undoing import Ways
 from kit.values import Codec, CollectionMember, CollectionName, CountName, Limits, RunLengths
 
 
@@ -107,6 +109,10 @@ class RunResult:
     """Of the documents as they are now, where they are wanted: see :mod:`kit.documents.identity`."""
     envelopes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(partition, field) → envelopes there are now, as the proof found them."""
+    ways: Ways = ()
+    """By which ways the documents that changed lead back, where that is not plain."""
+    samples: Samples = field(default_factory=dict)
+    """What a reviewer is shown, by group."""
     proven: tuple[int, int] | None = None
     """Checksums of the run that was proven: of the documents as they were, and of ``stored``. None where it was not."""
 
@@ -231,7 +237,8 @@ def _prove(result: RunResult, work: RunWork, run: Run, after: Run) -> None:
         tally=result.tally,
         counts=result.counts,
     )
-    result.envelopes = prove_own_run(claim, run, after.data)
+    found = prove_own_run(claim, run, after.data)
+    result.envelopes, result.ways = found.envelopes, found.ways
     if run.texts is not None:
         prove_texts(run, after, result.selection.flags(), work.limits)
     if work.member_codec is not Codec.NONE and content_of(work.member_codec, result.stored) != after.stored:
@@ -389,16 +396,18 @@ def _limit(changes: Sequence[Change], touched: set[int], limit: int | None) -> N
             left -= 1
             if left < 0:
                 change.document, change.outcome = None, NOT_SELECTED
-                change.counts, change.sums, change.findings = NO_COUNTS, (), ()
+                change.counts, change.sums, change.findings, change.sample = NO_COUNTS, (), (), None
 
 
 def _count(result: RunResult, transform: Transform, totals: ChangeTotals) -> None:
     name = transform.name
     transform.cover(result.tally, totals)
-    for (tenant, outcome), documents in totals.outcomes.items():
-        result.outcomes[name, tenant, outcome] += documents
+    for (tenant, outcome), count in totals.outcomes.items():
+        result.outcomes[name, tenant, outcome] += count
     for (tenant, counter), value in totals.counts.items():
         result.counts[name, tenant, counter] += value
     for counter, value in totals.sums.items():
         result.counts[name, coverage.NO_TENANT, counter] += value
+    for group, documents in totals.samples.items():
+        take_samples(result.samples, group, documents)
     result.findings.extend((name, finding) for finding in totals.findings)

@@ -28,6 +28,15 @@ from kit.manifest.provenance import (
     SnapshotsOrigin,
     parse_statement,
 )
+from kit.manifest.reshape_record import (
+    EndOfMove,
+    MemberWays,
+    Move,
+    RecordedTransform,
+    ReshapeRecord,
+    SampledGroup,
+    parse_record,
+)
 
 __all__ = [
     "MANIFEST_PATHS",
@@ -39,6 +48,7 @@ __all__ = [
     "Difference",
     "DifferenceKind",
     "DocumentChanges",
+    "EndOfMove",
     "Entry",
     "Fault",
     "FaultKind",
@@ -48,8 +58,13 @@ __all__ = [
     "LinkKind",
     "Location",
     "Manifest",
+    "MemberWays",
+    "Move",
     "PatchStatement",
     "RawLinksetCoverage",
+    "RecordedTransform",
+    "ReshapeRecord",
+    "SampledGroup",
     "Shape",
     "SnapshotsOrigin",
     "Step",
@@ -60,6 +75,7 @@ __all__ = [
     "history_paths",
     "is_history",
     "locate",
+    "parse_record",
     "parse_statement",
     "signature_of",
 ]

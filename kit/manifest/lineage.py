@@ -44,6 +44,7 @@ class Step:
         signature: The kept detached JWS; None if that generation was not signed.
         statement: The DSSE envelope of the step.
         statement_sha256: The statement's digest in the next entry; None for the last, or if the entry has none.
+        record: The record of the step; None where it has none.
     """
 
     entry: LineageEntry
@@ -53,6 +54,7 @@ class Step:
     _history: _History
     _number: int
     statement_sha256: Sha256 | None = None
+    record: bytes | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -107,6 +109,11 @@ class Step:
         ):
             if digest != manifest.sha256:
                 raise DigestError(f"the {name} is manifest {digest}, not {manifest.sha256}", where=place)
+        stated_record = statement.record.sha256 if statement.record is not None else None
+        if stated_record != self.entry.record_sha256:
+            raise DigestError(
+                f"names the record {stated_record}, where lineage has {self.entry.record_sha256}", where=place
+            )
         self._check_members(statement)
 
     def _check_members(self, statement: PatchStatement) -> None:
@@ -184,6 +191,7 @@ def check(current: Manifest, history: Mapping[MemberPath, bytes], *, limits: Lim
             _history=generations,
             _number=number,
             statement_sha256=_prior_statement(current.lineage, number + 1),
+            record=_record(entry, history),
         )
         for number, entry in enumerate(current.lineage)
     )
@@ -198,11 +206,21 @@ def _prior_statement(lineage: tuple[LineageEntry, ...], number: int) -> Sha256 |
     return lineage[number].prior_statement_sha256 if number < len(lineage) else None
 
 
+def _record(entry: LineageEntry, history: Mapping[MemberPath, bytes]) -> bytes | None:
+    """Return the record of a step, which has the digest in lineage (obligation 2)."""
+    if entry.record is None:
+        return None
+    data = history[MemberPath(entry.record)]
+    if (digest := Sha256.of(data)) != entry.record_sha256:
+        raise DigestError(f"digest {digest} where lineage has {entry.record_sha256}", where=entry.record)
+    return data
+
+
 def _check_files(lineage: tuple[LineageEntry, ...], history: Mapping[MemberPath, bytes]) -> None:
     named = {
         MemberPath(path)
         for entry in lineage
-        for path in (entry.path, entry.signature, entry.statement)
+        for path in (entry.path, entry.signature, entry.statement, entry.record)
         if path is not None
     }
     absent = sorted(named - set(history))

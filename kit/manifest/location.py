@@ -47,6 +47,8 @@ class HistoryPaths:
     manifest: MemberPath
     signature: MemberPath
     statement: MemberPath
+    record: MemberPath
+    """Of a step that changed the schema of collections (schemas/reshape-record.md)."""
 
 
 def locate(members: Iterable[MemberPath]) -> Location:
@@ -77,7 +79,10 @@ def history_paths(generation: int) -> HistoryPaths:
     folder = f"{HISTORY_FOLDER}/{generation}"
     manifest = MemberPath(f"{folder}/offline-manifest.json")
     return HistoryPaths(
-        manifest=manifest, signature=signature_of(manifest), statement=MemberPath(f"{folder}/patch.intoto.json")
+        manifest=manifest,
+        signature=signature_of(manifest),
+        statement=MemberPath(f"{folder}/patch.intoto.json"),
+        record=MemberPath(f"{folder}/reshape.json"),
     )
 
 

@@ -192,7 +192,7 @@ def _merge(old: Mapping[str, Any], summary: CollectionSummary) -> dict[str, Any]
 
 
 _NAMES = ("generation", "manifestSha256", "path", "signature", "statement", "operation", "tool", "at")
-_DIGESTS = ("signatureSha256", "priorStatementSha256")
+_DIGESTS = ("signatureSha256", "priorStatementSha256", "recordSha256")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +213,8 @@ class LineageEntry:
         prior_statement_sha256: Digest of the statement of the step **to** the replaced generation; None for the first,
             or in an entry by an earlier version. The statement of this step names the new manifest, so its digest
             cannot be in that manifest.
+        record_sha256: Digest of the record of the step that replaced the generation (schemas/reshape-record.md); None
+            where it has none.
     """
 
     generation: int
@@ -225,6 +227,12 @@ class LineageEntry:
     at: Timestamp
     signature_sha256: Sha256 | None = None
     prior_statement_sha256: Sha256 | None = None
+    record_sha256: Sha256 | None = None
+
+    @property
+    def record(self) -> str | None:
+        """Path of the record; None where there is none."""
+        return None if self.record_sha256 is None else str(history_paths(self.generation).record)
 
     @classmethod
     def of(
@@ -237,6 +245,7 @@ class LineageEntry:
         at: Timestamp,
         prior_statement: Sha256 | None = None,
         operation: str = "patch",
+        record: Sha256 | None = None,
     ) -> Self:
         """Return the entry of the step that replaces ``generation``, with the paths of the format.
 
@@ -248,6 +257,7 @@ class LineageEntry:
             at: The time of the step.
             prior_statement: Digest of the statement of the step to it; None if it is the first.
             operation: The operation that replaces it.
+            record: Digest of the record of the step, where there is one.
         """
         paths = history_paths(generation)
         return cls(
@@ -261,6 +271,7 @@ class LineageEntry:
             at=at,
             signature_sha256=signature,
             prior_statement_sha256=prior_statement,
+            record_sha256=record,
         )
 
     @classmethod
@@ -286,6 +297,7 @@ class LineageEntry:
             prior_statement_sha256=(
                 fields.digest("priorStatementSha256") if "priorStatementSha256" in fields.members else None
             ),
+            record_sha256=fields.digest("recordSha256") if "recordSha256" in fields.members else None,
         )
         if entry.signature is None and entry.signature_sha256 is not None:
             raise ManifestError(f"{place}.signatureSha256: there is no signature")
@@ -311,5 +323,6 @@ class LineageEntry:
             "tool": self.tool,
             "at": str(self.at),
         }
-        digests = zip(_DIGESTS, (self.signature_sha256, self.prior_statement_sha256), strict=True)
+        known = self.signature_sha256, self.prior_statement_sha256, self.record_sha256
+        digests = zip(_DIGESTS, known, strict=True)
         return printed | {name: str(digest) for name, digest in digests if digest is not None}

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from kit.errors import ContentError, ManifestError
-from kit.manifest.location import MANIFEST_PATHS, is_reserved
+from kit.manifest.location import MANIFEST_PATHS, history_paths, is_reserved
 from kit.values import Limits, MemberPath, RunLengths, Sha256, Timestamp, declarable_formats
 from kit.values.extractor_release import ExtractorRelease, list_extractors
 from kit.values.fields import ManifestFields, is_count
@@ -229,6 +229,7 @@ class PatchStatement:
         rollback_note: How to go back, as given; required for a step that changes what readers see.
         value_digests: By member and field, the keyed digest of the plaintext that an encryption sealed.
         documents: The changed documents of collections, by path; empty if the step does not list them.
+        record: The record of a step that changed the schema of collections, under history; None where it has none.
         permitted: Faults of the base that only the user's permission excused (``name colon``), sorted.
         unimportable: Documents that no server takes and that were signed all the same, by rule.
         snapshots: Where snapshots were taken from besides the base; None if from nowhere else.
@@ -260,6 +261,7 @@ class PatchStatement:
     permitted: tuple[str, ...] = ()
     unimportable: Mapping[str, int] = field(default_factory=dict)
     snapshots: SnapshotsOrigin | None = None
+    record: Artifact | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the statement as a JSON value."""
@@ -289,6 +291,8 @@ class PatchStatement:
             predicate["unimportable"] = dict(self.unimportable)
         if self.snapshots is not None:
             predicate["snapshots"] = self.snapshots.to_json()
+        if self.record is not None:
+            predicate["record"] = self.record.to_json()
         if self.migration is not None:
             predicate["migration"] = self.migration.to_json()
         predicate |= {name: text for name, text in given.items() if text is not None}
@@ -338,7 +342,7 @@ def _statement(fields: ManifestFields) -> PatchStatement:
         ("tool", "transforms", "counts", "keyIds", "createdAt", "materials", "baseGeneration", "generation"),
         (
             *("operator", "environment", "bundleId", "rollbackNote", "valueDigests", "documents", "migration"),
-            *("permitted", "unimportable", "snapshots"),
+            *("permitted", "unimportable", "snapshots", "record"),
         ),
     )
     tool, counts = predicate.object("tool"), predicate.object("counts")
@@ -369,6 +373,9 @@ def _statement(fields: ManifestFields) -> PatchStatement:
         unimportable=_unimportable(predicate),
         snapshots=SnapshotsOrigin.parse(predicate.object("snapshots")) if "snapshots" in predicate.members else None,
         migration=AppliedMigration.parse(predicate.object("migration")) if "migration" in predicate.members else None,
+        record=Artifact.parse(predicate.members["record"], "predicate.record")
+        if "record" in predicate.members
+        else None,
     )
     _check_sense(statement)
     return statement
@@ -436,6 +443,9 @@ def _check_sense(statement: PatchStatement) -> None:
         raise ManifestError(f"generation {statement.generation} does not follow {statement.base_generation}")
     if statement.manifest.path != statement.base_manifest.path:
         raise ManifestError("a patch does not move the manifest, but subject and material name two places")
+    due = history_paths(statement.base_generation).record
+    if statement.record is not None and statement.record.path != due:
+        raise ManifestError(f"predicate.record: {due} is expected, not {statement.record.path}")
     lost = sorted({a.path for a in statement.materials} - {a.path for a in statement.changed})
     if lost:
         raise ManifestError(f"predicate.materials: {lost[0]} is not among the subjects")

@@ -156,7 +156,11 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     for path, change in sorted(done.members.items()):
         if change.changed:
             yield f"{path}: {change.changed:,} of {change.tally.documents:,} documents, +{change.added_bytes:,} bytes"
-    if report.changed:
+    for path in sorted(done.files):
+        yield f"{path}: edited"
+    for path, added in sorted(done.added.items()):
+        yield f"{path}: new, {added.tally.documents:,} of {added.source_count:,} documents of {added.source}"
+    if done.changed or done.files or done.added:
         yield ""
     yield from _conclusion_lines(report)
 
@@ -166,7 +170,7 @@ _ORIGINS = {True: "of a kit that was verified as the base was", False: "of files
 
 def _conclusion_lines(report: PatchReport) -> Iterator[str]:
     is_stopped = bool(report.stops or report.obstacles or report.refusal is not None)
-    if not report.changed and not report.roots:
+    if not report.rewrite.makes_generation:
         yield from _preflight_lines(report)
         if is_stopped:
             yield "nothing was written; kit patch would be stopped"
@@ -178,10 +182,14 @@ def _conclusion_lines(report: PatchReport) -> Iterator[str]:
         yield from _preflight_lines(report)
         would = "be stopped" if is_stopped else f"change {report.changed:,} documents"
         if not is_stopped and not report.changed:
-            would = f"add Merkle roots of {report.roots:,} collections and change no document"
+            would = (
+                "change no document"
+                if not report.roots
+                else f"add Merkle roots of {report.roots:,} collections and change no document"
+            )
         yield f"nothing was written; kit patch would {would}"
     else:
-        if not report.changed:
+        if not report.changed and report.roots:
             yield f"no document changed; Merkle roots of {report.roots:,} collections are added"
         yield from _written_lines(report)
 

@@ -62,7 +62,7 @@ class Attempt:
             return Outcome.COMPLETED
         if self.report is None or not self.report.live:
             return Outcome.STOPPED if self.exit_code else Outcome.PLANNED
-        return Outcome.CHANGED if self.report.changed or self.report.roots else Outcome.UNCHANGED
+        return Outcome.CHANGED if self.report.rewrite.makes_generation else Outcome.UNCHANGED
 
 
 _ENDS = {12: Outcome.STOPPED, 130: Outcome.INTERRUPTED}

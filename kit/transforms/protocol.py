@@ -18,17 +18,25 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from kit.errors import UsageError
-from kit.values import CollectionMember, CollectionName, CollectionPattern, CountName
+from kit.transforms.change import (
+    NO_COUNTS,
+    Change,
+    ChangeTotals,
+    Counts,
+    Finding,
+    RewrittenRun,
+    Sample,
+    apply_changes,
+)
+from kit.values import CollectionMember, CollectionName, CollectionPattern
 
 if TYPE_CHECKING:
     from kit.encryption import KeySource, MappedCollection, Needs
     from kit.encryption.envelope import Profile
     from kit.encryption.field_map import FieldMap
-    from kit.errors import KitError
     from kit.transforms.coverage import Tally
     from kit.values.extractor_release import ExtractorRelease
 
@@ -42,128 +50,11 @@ __all__ = [
     "Lookup",
     "ProductConflictError",
     "RewrittenRun",
+    "Sample",
     "Selection",
     "Transform",
     "apply_changes",
 ]
-
-Counts: TypeAlias = Mapping[CountName, int]
-NO_COUNTS: Final[Counts] = MappingProxyType({})
-
-
-@final
-class Change:
-    """The result for one document.
-
-    Attributes:
-        tenant: The tenant of the document.
-        outcome: One word of the transform's own closed list; counted per tenant.
-        document: The new bytes; None if the document is unchanged.
-        counts: Further counters of the transform, by name. Documents with equal results share one mapping where they
-            can; it is then added up once for all of them.
-        sums: Counters to which each document adds its own amount; they belong to the member, not to a tenant.
-        findings: What the report names.
-        failure: The error, if this document stops a patch; the first finding names the document.
-    """
-
-    __slots__ = ("counts", "document", "failure", "findings", "outcome", "sums", "tenant")
-
-    def __init__(
-        self,
-        *,
-        tenant: str,
-        outcome: str,
-        document: bytes | None = None,
-        counts: Counts = NO_COUNTS,
-        sums: Sequence[tuple[CountName, int]] = (),
-        findings: Sequence[Finding] = (),
-        failure: KitError | None = None,
-    ) -> None:
-        self.tenant = tenant
-        self.outcome = outcome
-        self.document = document
-        self.counts = counts
-        self.sums = sums
-        self.findings = findings
-        self.failure = failure
-
-
-@final
-class ChangeTotals:
-    """The totals of a run's changes.
-
-    Attributes:
-        outcomes: (tenant, outcome) → documents.
-        counts: (tenant, counter) → sum.
-        sums: Counter → sum, of the whole run.
-        findings: In the order of the documents.
-        failures: The errors that stop a patch, in order: number and name of the document, error.
-    """
-
-    __slots__ = ("counts", "failures", "findings", "outcomes", "sums")
-
-    def __init__(self, changes: Sequence[Change]) -> None:
-        self.outcomes: dict[tuple[str, str], int] = {}
-        self.counts: dict[tuple[str, CountName], int] = {}
-        self.sums: dict[CountName, int] = {}
-        self.findings: list[Finding] = []
-        self.failures: list[tuple[int, str, KitError]] = []
-        alike: dict[tuple[str, str, int], int] = {}
-        mappings: dict[int, Counts] = {}
-        for number, change in enumerate(changes):
-            counts = change.counts
-            mappings[id(counts)] = counts
-            key = (change.tenant, change.outcome, id(counts))
-            alike[key] = alike.get(key, 0) + 1
-            for counter, value in change.sums:
-                self.sums[counter] = self.sums.get(counter, 0) + value
-            if change.findings:
-                self.findings.extend(change.findings)
-                if change.failure is not None:
-                    self.failures.append((number, change.findings[0].document, change.failure))
-        for (tenant, outcome, of), documents in alike.items():
-            self.outcomes[tenant, outcome] = self.outcomes.get((tenant, outcome), 0) + documents
-            for counter, value in mappings[of].items():
-                self.counts[tenant, counter] = self.counts.get((tenant, counter), 0) + value * documents
-
-
-@final
-class RewrittenRun:
-    """The result for a run as a whole, without a change for each document.
-
-    Attributes:
-        body: The documents, back to back, as they are now.
-        touched: Whether each changed.
-        totals: The totals of the changes.
-    """
-
-    __slots__ = ("body", "totals", "touched")
-
-    def __init__(self, body: bytes, touched: list[bool], totals: ChangeTotals) -> None:
-        self.body = body
-        self.touched = touched
-        self.totals = totals
-
-
-def apply_changes(changes: Sequence[Change], documents: Sequence[bytes], touched: set[int]) -> list[bytes]:
-    """Return the documents after their changes, and add the numbers of changed ones to ``touched``.
-
-    Args:
-        changes: One for each document.
-        documents: The documents before.
-        touched: Numbers of documents that changed earlier; extended in place.
-    """
-    after: list[bytes] = []
-    for number, change in enumerate(changes):
-        new = change.document
-        if new is None:
-            after.append(documents[number])
-        else:
-            after.append(new)
-            touched.add(number)
-    if len(after) != len(documents):
-        raise ValueError(f"{len(after)} changes of {len(documents)} documents")
-    return after
 
 
 class Lookup(Protocol):
@@ -176,17 +67,6 @@ class Lookup(Protocol):
     def has_prefix(self, prefix: bytes) -> bool:
         """Return whether any key starts with ``prefix``."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One document that the report names: why it stays unchanged, or how it diverges."""
-
-    kind: str
-    reason: str
-    document: str
-    """The document's ``_id`` as text."""
-    tenant: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,6 +179,26 @@ class Transform(Protocol):
         """
         return None
 
+    def earlier(self, name: CollectionName, document: bytes) -> Iterator[bytes]:
+        """Yield each document that may have become this one, always in the same order.
+
+        For a change that more than one document leads to; the engine finds the one that it read, and where
+        :attr:`is_recorded`, the record of the step states which it was (schemas/reshape-record.md).
+        """
+        before = self.undo(name, document)
+        if before is not None:
+            yield before
+
+    @property
+    def is_recorded(self) -> bool:
+        """Return whether its parameters go into the record of the step, so that a verdict can undo it without them."""
+        return False
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether it does all or nothing, so that no ``--limit`` goes with it."""
+        return False
+
     def indexes(self, name: CollectionName) -> bool:  # noqa: ARG002
         """Return whether documents of that collection must be gathered for :class:`Lookup` before any run."""
         return False
@@ -309,6 +209,30 @@ class Transform(Protocol):
         A document whose key cannot be read contributes nothing, and is a finding.
         """
         return ()
+
+    # What it does to other members; the engine proves it, as it does of documents.
+
+    @property
+    def edits_metadata(self) -> bool:
+        """Return whether it edits the ``metadata.json`` next to the collections that it handles."""
+        return False
+
+    def edit_metadata(self, data: bytes) -> bytes | None:  # noqa: ARG002
+        """Return what becomes of a metadata file; None where it stays as it is.
+
+        Raises:
+            ContentError: It is not one that can be edited so.
+        """
+        return None
+
+    def unedit_metadata(self, data: bytes) -> bytes | None:  # noqa: ARG002
+        """Return what an edited metadata file was before; None if that cannot be derived."""
+        return None
+
+    @property
+    def projection(self) -> ProjectingTransform | None:
+        """Return the transform as one that copies documents into a new collection; None where it makes none."""
+        return None
 
     # What the engine may do without running the transform.
 
@@ -414,6 +338,32 @@ class KeyedTransform(Transform, Protocol):
 
         Raises:
             UsageError: It does not.
+        """
+        ...
+
+
+class ProjectingTransform(Transform, Protocol):
+    """A transform that copies documents of a collection into a new one, next to it."""
+
+    @property
+    def target(self) -> str:
+        """The name of the new collection, in the same database."""
+        ...
+
+    @property
+    def statement(self) -> Mapping[str, Any]:
+        """What the manifest of the move states of it besides counts and digests, as JSON."""
+        ...
+
+    def is_lacking(self, outcome: str) -> bool:
+        """Return whether a document with that outcome is not in the new collection yet."""
+        ...
+
+    def project(self, name: CollectionName, documents: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the documents of the new collection, in order; those that are not selected have none.
+
+        Raises:
+            KitError: A document has no place in the new collection.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Which transforms there are, by name: the two that come with the package, and those that distributions add.
+"""Which transforms there are, by name: those that come with the package, and those that distributions add.
 
 A distribution adds one through the entry point group ``kit.transforms``; an entry point loads an object with the name
 ``NAME`` and the function ``of_parameters``, such as a class that inherits from ``kit.transforms.protocol.Transform``.
@@ -27,8 +27,15 @@ GROUP: Final = "kit.transforms"
 BUILT_IN: Final[Mapping[str, str]] = {
     "raw-linkset": "kit.transforms.raw_linkset.kind",
     "encrypt-fields": "kit.transforms.encrypt_fields.kind",
+    "reshape-default": "kit.transforms.reshape.kinds:DEFAULT",
+    "reshape-require": "kit.transforms.reshape.kinds:REQUIRE",
+    "reshape-enum": "kit.transforms.reshape.kinds:ENUM",
+    "reshape-copy": "kit.transforms.reshape.kinds:COPY",
+    "reshape-remove": "kit.transforms.reshape.kinds:REMOVE",
+    "reshape-project": "kit.transforms.reshape.kinds:PROJECT",
+    "reshape-owner": "kit.transforms.reshape.kinds:OWNER",
 }
-"""Name → module whose ``KIND`` it is."""
+"""Name → module whose ``KIND`` it is, or module and name of the value."""
 _NAME: Final = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 _HINT: Final = "uninstall or repair the package that adds it"
 _METHODS: Final = ("parameters", "handles", "apply", "rewrite", "undo", "selecting", "alternatives", "settles", "cover")
@@ -114,7 +121,8 @@ def find(name: str) -> TransformKind | None:
         UsageError: It cannot be loaded, or breaks the protocol.
     """
     if name in BUILT_IN:
-        kind: TransformKind = importlib.import_module(BUILT_IN[name]).KIND
+        module, _, value = BUILT_IN[name].partition(":")
+        kind: TransformKind = getattr(importlib.import_module(module), value or "KIND")
         return kind
     point = _added().get(name)
     return AddedKind.of(point) if point is not None else None
@@ -134,11 +142,17 @@ def to_json(transform: Transform) -> dict[str, Any]:
 
 
 def check_order(transforms: Sequence[Transform]) -> None:
-    """Refuse a transform after one that seals values: it could no longer read what it derives from.
+    """Refuse an order, or a company, in which a transform could not read what it derives from.
+
+    That is a transform after one that seals values, and any at all next to one that copies into a new collection: the
+    copies are of the documents as they were.
 
     Raises:
         UsageError: There is one.
     """
+    projecting = next((one for one in transforms if one.projection is not None), None)
+    if projecting is not None and len(transforms) > 1:
+        raise UsageError(f"{projecting.name} copies documents as they are", hint="give it a migration of its own")
     sealing: Transform | None = None
     for transform in transforms:
         if transform.keyed is not None:

@@ -33,7 +33,7 @@ from kit.encryption.key_records import Adapter, read_records, shipped as shipped
 from kit.encryption.keyring import Keyring
 from kit.errors import ContentError, KitError
 from kit.importing.metadata import parse_metadata
-from kit.manifest import Manifest, parse_statement
+from kit.manifest import Manifest, parse_record, parse_statement
 from kit.migrations import BUILT_IN, Migration, parse_migration
 from kit.reports.release_record import read_record
 from kit.signing import dsse, jws
@@ -50,6 +50,7 @@ from kit.verbs.verify.receipt import COVERAGE_COUNTS, Page, Receipt, Step
 from tests.attacks import mutants
 from tests.commands import ROOT
 from tests.encryption.site import MAP, empty_keyring
+from tests.end_to_end.test_reshape import EVERY as RESHAPES
 from tests.kits import foreign_manifest_of
 
 Reader = Callable[[bytes], Any]
@@ -176,6 +177,21 @@ METADATA = json.dumps(
         },
     }
 ).encode()
+RESHAPED = {
+    "schemaVersion": "1",
+    "transforms": [{"name": "reshape-copy", "version": "1", "parameters": {"from": "a"}}],
+    "members": [{"name": "a/b.bson", "ways": [[1, 2], [3, 4]]}],
+    "moves": [
+        {
+            "transform": "reshape-project",
+            "source": {"name": "a/b.bson", "documents": 1, "sha256": "0" * 64},
+            "target": {"name": "a/c.bson", "documents": 1, "sha256": "1" * 64},
+            "statement": {"validation": "x"},
+        }
+    ],
+    "samples": [{"owner": "o", "workspace": "w", "product": "p", "documents": ["1"]}],
+    "omittedGroups": 0,
+}
 READERS: dict[str, tuple[Reader, bytes]] = {
     **{
         f"policy, state or approval {number}": (reader, data)
@@ -201,6 +217,11 @@ READERS: dict[str, tuple[Reader, bytes]] = {
         json.dumps(foreign_manifest_of(files())).encode(),
     ),
     "statement": (parse_statement, dsse.payload_of(PATCHED[STATEMENT])),
+    "reshape record": (lambda data: parse_record(data, where="k"), json.dumps(RESHAPED).encode()),
+    **{
+        f"migration {name}": (lambda data: parse_migration(data, random=bytes), json.dumps(RESHAPES[name]).encode())
+        for name in RESHAPES
+    },
     "receipt": (lambda data: parse_receipt(data, where="k"), RECEIPT.to_bytes()),
     "signature": (jws.claims, json.dumps({"signatures": PARTS}, separators=(",", ":")).encode()),
     "envelope": (dsse.claims, PATCHED[STATEMENT]),
@@ -273,6 +294,7 @@ READ_ABOVE = {
         "encryption/key_records.py",
     ),
     *("encryption/envelope.py", "values/fields.py", "manifest/model.py", "manifest/provenance.py"),
+    *("manifest/reshape_record.py", "transforms/reshape/metadata.py"),
     *(
         "verbs/receipt.py",
         "verbs/prove/proof.py",
@@ -287,6 +309,8 @@ READ_ABOVE = {
 READ_OWN = {
     *("verbs/extract/documents.py", "reports/documents.py", "reports/inspect.py", "verbs/diff/finding.py"),
     *("values/strict_json.py", "verbs/online/records.py"),
+    "values/strict_json.py",
+    "transforms/reshape/values.py",
 }
 """Modules that read what this process has printed."""
 

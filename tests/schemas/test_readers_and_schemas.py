@@ -20,6 +20,7 @@ from kit.errors import KitError
 from kit.migrations import BUILT_IN
 from tests.attacks import mutants
 from tests.attacks.test_json_readers import READERS
+from tests.end_to_end.test_reshape import EVERY as RESHAPES
 
 SCHEMAS = ROOT / "schemas"
 FORMATS = {
@@ -37,6 +38,8 @@ FORMATS = {
     "keyring": "keyring",
     "key adapter": "key-adapter",
     "cache map": "cache-map",
+    "reshape record": "reshape-record",
+    **dict.fromkeys((f"migration {name}" for name in RESHAPES), "migration"),
     **dict.fromkeys(BUILT_IN, "migration"),
 }
 NOT_COMPARED = {
@@ -77,6 +80,18 @@ REFUSED_BEYOND_THE_SCHEMA = [
     ("key-adapter", r"names one place twice", "one path and another"),
     ("migration", r"cacheMap|fieldMap", "a format of its own inside, with its own schema"),
     ("migration", r"/name: is '[a-z0-9-]+', not one of raw-linkset", "which packages with transforms are installed"),
+    (
+        "migration",
+        r"canonical Extended JSON|which a migration preserves|is not changed in place",
+        "what is in a value or path",
+    ),
+    (
+        "migration",
+        r"no name of an element|or around it|names no other collection|fields must name",
+        "what is in a path or name",
+    ),
+    ("migration", r"does not lead from a value|maps neither|which it also leads from", "a table and its other parts"),
+    ("migration", r"the kind .* does not describe", "a kind and the transforms"),
     ("migration", r"cannot select by productId", "a selection and the transform"),
     (
         "migration",

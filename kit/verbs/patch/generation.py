@@ -2,6 +2,9 @@
 
 Pure: digests and counts in, bytes out. The manifest is made from what the destination was given; the statement is made
 from the manifest; nothing here is written or read.
+
+The record of a step that changes the schema of collections (schemas/reshape-record.md) is made exactly if a transform
+asks for one; all that it names was proven while the step was made.
 """
 
 from __future__ import annotations
@@ -9,9 +12,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from kit.encryption import ValueDigest
 from kit.encryption.needs import DIGEST_TOTAL, DIGEST_VALUES, ENCRYPTED, SCANNED, SKIPPED_OWNER
+from kit.engine.changes import AddedMember
 from kit.engine.reading import Survey
 from kit.engine.rewrite import MemberChange, Rewrite
 from kit.errors import DigestError
@@ -22,11 +27,17 @@ from kit.manifest import (
     Artifact,
     CollectionSummary,
     DocumentChanges,
+    EndOfMove,
     LineageEntry,
     Location,
     Manifest,
+    MemberWays,
+    Move,
     PatchStatement,
     RawLinksetCoverage,
+    RecordedTransform,
+    ReshapeRecord,
+    SampledGroup,
     Shape,
     SnapshotsOrigin,
     TenantSummary,
@@ -38,6 +49,7 @@ from kit.signing import PrivateKey, dsse, jws
 from kit.transforms.coverage import NO_TENANT, Tally, is_observations
 from kit.transforms.protocol import Transform
 from kit.transforms.registry import parameters_digest
+from kit.transforms.undoing import join_ways
 from kit.values import CollectionFormat, CollectionMember, FieldOutcome, MemberPath, Sha256, Timestamp
 from kit.version import TOOL, VERSION
 
@@ -82,8 +94,9 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
     signature = step.survey.kept.get(location.signature)
     changed, manifest = _changed_members(step), next_manifest(step)
     key_ids = tuple(sorted(key.public.key_id for key in keys))
-    statement = _statement(step, Sha256.of(manifest), changed, key_ids)
-    history = history_paths(base.generation)
+    history, record = history_paths(base.generation), _record(step)
+    stated = Artifact(path=history.record, sha256=Sha256.of(record)) if record is not None else None
+    statement = replace(_statement(step, Sha256.of(manifest), changed, key_ids), record=stated)
     files = {
         location.manifest: manifest,
         location.signature: jws.sign(manifest, keys),
@@ -92,6 +105,9 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
     }
     if signature is not None:
         files[history.signature] = signature
+    if record is not None:
+        files[history.record] = record
+    files |= {path: file.stored for path, file in step.rewrite.files.items()}
     return Generation(number=base.generation + 1, manifest_sha256=Sha256.of(manifest), key_ids=key_ids, files=files)
 
 
@@ -105,9 +121,11 @@ def next_manifest(step: Step) -> bytes:
     base, changed = step.manifest, _changed_members(step)
     signature = step.survey.kept.get(step.location.signature)
     prior = step.survey.kept.get(MemberPath(base.lineage[-1].statement)) if base.lineage else None
+    added = {path: (one.sha256, one.size) for path, one in step.rewrite.added.items()}
+    record = _record(step)
     manifest = base.next_generation(
         changed=changed,
-        added={},
+        added=added,
         collections=_summaries(step) if base.shape is Shape.OWN else None,
         lineage_entry=LineageEntry.of(
             generation=base.generation,
@@ -116,26 +134,39 @@ def next_manifest(step: Step) -> bytes:
             prior_statement=Sha256.of(prior) if prior is not None else None,
             tool=f"{TOOL} {VERSION}",
             at=step.created_at,
+            record=Sha256.of(record) if record is not None else None,
         ),
         created_at=step.created_at,
     )
-    _check_own(step, manifest, changed)
+    _check_own(step, manifest, changed, added)
     return manifest
+
+
+def _record(step: Step) -> bytes | None:
+    record = make_record(step.transforms, step.rewrite)
+    return record.to_bytes() if record is not None else None
 
 
 def _changed_members(step: Step) -> dict[MemberPath, tuple[Sha256, int]]:
     """Return the changed members, each with the digest and size that it has now."""
-    return {
+    documents = {
         path: (change.sha256, change.size)
-        for path, change in sorted(step.rewrite.members.items())
+        for path, change in step.rewrite.members.items()
         if change.changed and change.sha256 is not None
     }
+    files = {path: (Sha256.of(file.stored), len(file.stored)) for path, file in step.rewrite.files.items()}
+    return dict(sorted((documents | files).items()))
 
 
-def _check_own(step: Step, manifest: bytes, changed: Mapping[MemberPath, tuple[Sha256, int]]) -> None:
+def _check_own(
+    step: Step,
+    manifest: bytes,
+    changed: Mapping[MemberPath, tuple[Sha256, int]],
+    added: Mapping[MemberPath, tuple[Sha256, int]],
+) -> None:
     """Compare the manifest to be signed with what was read of the base, and with what was proven of the result."""
     for path in changed:
-        if not step.rewrite.members[path].proven:
+        if path not in step.rewrite.files and not step.rewrite.members[path].proven:
             raise DigestError("changed, and nothing proves how", where=str(path))
     parsed = Manifest.parse(manifest, limits=UNBOUNDED, where=str(step.location.manifest))
     listed, links = parsed.links or (), dict(step.survey.links)
@@ -146,7 +177,9 @@ def _check_own(step: Step, manifest: bytes, changed: Mapping[MemberPath, tuple[S
         for path, read in step.survey.members.items()
         if not step.location.is_outside(path) and path not in links
     }
-    faults = closed_world.compare(parsed.entries, due | dict(changed)) + closed_world.compare_links(listed, links)
+    faults = closed_world.compare(parsed.entries, due | dict(changed) | dict(added)) + closed_world.compare_links(
+        listed, links
+    )
     closed_world.require(faults)
 
 
@@ -157,7 +190,13 @@ def _statement(
     base, location = step.manifest, step.location
     return PatchStatement(
         manifest=Artifact(path=location.manifest, sha256=manifest),
-        changed=tuple(Artifact(path=path, sha256=sha256) for path, (sha256, _) in changed.items()),
+        changed=tuple(
+            Artifact(path=path, sha256=sha256)
+            for path, sha256 in sorted(
+                [(path, sha256) for path, (sha256, _) in changed.items()]
+                + [(path, one.sha256) for path, one in step.rewrite.added.items()]
+            )
+        ),
         base_manifest=Artifact(path=location.manifest, sha256=base.sha256),
         materials=tuple(Artifact(path=path, sha256=step.survey.members[path][0]) for path in changed),
         tool_name=TOOL,
@@ -239,7 +278,9 @@ def _summaries(step: Step) -> list[CollectionSummary]:
             made = summarise(step.survey.collections[path], tally, envelopes, root)
             stated = before.format if before is not None and made.format is None else made.format
             summaries.append(replace(made, format=stated))
-    return summaries
+    for path, added in step.rewrite.added.items():
+        summaries.append(summarise(added.collection, added.tally, {}, step.rewrite.roots.get(path)))
+    return sorted(summaries, key=lambda one: one.path)
 
 
 def _envelopes(
@@ -299,4 +340,43 @@ def summarise(
         },
         merkle_root=root,
         format=member.format if member.format is not CollectionFormat.BSON else None,
+    )
+
+
+MOST_GROUPS: Final = 1_000
+"""Groups of a sample that are put on record; a person reads them."""
+
+
+def make_record(transforms: Sequence[Transform], done: Rewrite) -> ReshapeRecord | None:
+    """Return the record of a step; None where its transforms ask for none."""
+    if not any(transform.is_recorded for transform in transforms):
+        return None
+    groups = sorted(done.samples)
+    return ReshapeRecord(
+        transforms=tuple(
+            RecordedTransform(name=one.name, version=str(one.version), parameters=dict(one.parameters()))
+            for one in transforms
+        ),
+        members=tuple(
+            MemberWays(path=path, ways=join_ways(change.ways))
+            for path, change in sorted(done.members.items())
+            if change.changed
+        ),
+        moves=tuple(_move(one, transforms) for _, one in sorted(done.added.items())),
+        samples=tuple(
+            SampledGroup(owner=owner, workspace=workspace, product=product, documents=tuple(done.samples[group]))
+            for group in groups[:MOST_GROUPS]
+            for owner, workspace, product in [group]
+        ),
+        omitted_groups=max(0, len(groups) - MOST_GROUPS),
+    )
+
+
+def _move(added: AddedMember, transforms: Sequence[Transform]) -> Move:
+    projection = next(one.projection for one in transforms if one.name == added.transform)
+    return Move(
+        transform=added.transform,
+        source=EndOfMove(path=added.source, documents=added.source_count, sha256=added.source_documents),
+        target=EndOfMove(path=added.collection.path, documents=added.tally.documents, sha256=added.documents),
+        statement=dict(projection.statement) if projection is not None else {},
     )

@@ -16,6 +16,7 @@ from kit.archive.read.proven import Proven
 from kit.engine.importability import Importing
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupWriter
+from kit.engine.other_members import is_metadata
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey
@@ -111,12 +112,13 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         )
     leaves, origins = LeafStore(scratch / "leaves"), list[SnapshotsOrigin | None]()
     kit.reader.declared = request.migration.collections if request.migration is not None else NAMED
+    edits = any(transform.edits_metadata for transform in transforms)
     with LookupWriter(scratch / "lookup") as lookup:
 
         def read(pipeline: Pipeline) -> Survey:
             found = survey(
                 *(kit.reader, pipeline),
-                keep=is_kept,
+                keep=lambda path: is_kept(path) or (edits and is_metadata(path)),
                 count=lambda member: not any(transform.handles(member.name) for transform in transforms),
                 transforms=transforms,
                 lookup=lookup,

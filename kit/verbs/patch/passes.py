@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from kit.archive.read.reader import Container
 from kit.archive.write.tar import CountingDestination, Destination
 from kit.engine.changes import report_settled
+from kit.engine.other_members import Projecting, add_collections, adds_collections, edit_metadata
 from kit.engine.progress import Stage
 from kit.engine.rewrite import Request, Rewrite, find_untouched, rewrite, unchanged_members
 from kit.errors import KitError, StoppedError, UsageError
@@ -83,28 +84,47 @@ def transform_kit(
         with kit.pipeline(Stage.REWRITE) as pipeline:
             report_settled(settled, pipeline)
         return found
+    files = edit_metadata(kit.reader, base.survey, transforms)
     todo = Request(
         transforms=transforms,
         lookup=base.lookup,
         settled=settled,
         created_at=request.created_at,
         limit=request.limit,
-        defer=defer,
+        defer=defer | files.keys(),
         leaves=base.leaves,
         importing=base.importing,
     )
+    destination = passes.first()
     with kit.pipeline(Stage.REWRITE) as pipeline:
         report_settled(settled, pipeline)
-        done = rewrite(kit.reader, base.survey, passes.first(), pipeline, todo)
-    if base.leaves is not None and (done.changed or base.lacks_roots):
+        done = rewrite(kit.reader, base.survey, destination, pipeline, todo)
+    done.files = files
+    adds = not done.refusals.total and adds_collections(base.survey, done, transforms)
+    if base.leaves is not None and (done.makes_generation or adds or base.lacks_roots):
         done.roots = judging.roots(kit, base.leaves, base.survey, base.manifest, done)
     idle = unchanged_members(done) - settled.keys()
-    if not idle or not (done.changed or done.roots) or done.refusals.total:
-        return done
-    with kit.pipeline(Stage.CARRY) as pipeline:
-        todo = replace(todo, leave=idle, leaves=None, importing=None)
-        again = rewrite(kit.reader, base.survey, passes.second(), pipeline, todo)
-    return replace(done, deferred=again.deferred, members=done.members | again.members)
+    if idle and (adds or done.makes_generation) and not done.refusals.total:
+        destination = passes.second()
+        with kit.pipeline(Stage.CARRY) as pipeline:
+            todo = replace(todo, leave=idle, leaves=None, importing=None)
+            again = rewrite(kit.reader, base.survey, destination, pipeline, todo)
+        done = replace(done, deferred=again.deferred, members=done.members | again.members)
+    if adds:
+        with kit.pipeline(Stage.CARRY) as pipeline:
+            projecting = Projecting(
+                reader=kit.reader,
+                survey=base.survey,
+                done=done,
+                destination=destination,
+                pipeline=pipeline,
+                created_at=request.created_at,
+                leaves=base.leaves,
+            )
+            add_collections(projecting, transforms)
+            if base.leaves is not None:
+                done.roots |= {path: base.leaves.root(path, pipeline) for path in done.added}
+    return done
 
 
 def unimportable_error(request: PatchRequest, done: Rewrite) -> KitError | None:
@@ -112,7 +132,7 @@ def unimportable_error(request: PatchRequest, done: Rewrite) -> KitError | None:
 
     A patch that changes nothing signs nothing.
     """
-    if request.allow_unimportable or not (done.changed or done.roots):
+    if request.allow_unimportable or not done.makes_generation:
         return None
     return done.unimportable.refusals.error()
 

@@ -89,6 +89,7 @@ def planning(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim
         KitError: As :func:`plan`.
     """
     migration = request.described()
+    _check_limit(request, migration)
     _check_distinct(signers)
     if request.trust is not None and signers:
         check_patchers(request.trust, signers, request.created_at)
@@ -101,19 +102,19 @@ def planning(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim
         passes = CountingPasses(kit.reader.container)
         transforms, done = _count_changes(kit, request, migration, base, passes)
         report = _dry_report(kit, request, migration, base, transforms=transforms, rewrite=done)
-        if done.changed or done.roots:
+        if done.makes_generation:
             encoded = passes.latest.encoded
             report = with_changes(report, output_bytes=encoded, temp_bytes=2 * encoded + base.scratch_bytes)
         refusal = done.refusals.error() or unimportable_error(request, done)
         report = with_changes(report, refusal=refusal, stops=broken_rules(migration, done))
-        if (done.changed or done.roots) and report.refusal is None and not report.stops:
+        if done.makes_generation and report.refusal is None and not report.stops:
             report = with_changes(report, refusal=predict_error(kit, report, base, request.limit))
         if aim is not None:
             found = obstacles(
                 *(request, migration, aim),
                 needed_bytes=report.temp_bytes,
                 base_created=base.manifest.made_at,
-                replaced=base.manifest.generation if done.changed or done.roots else None,
+                replaced=base.manifest.generation if done.makes_generation else None,
             )
             report = with_changes(report, preflight=True, obstacles=found)
         yield Planned(kit=kit, base=base, report=report)
@@ -130,6 +131,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
             next to it are as they were.
     """
     migration = request.described(output.rollback_note)
+    _check_limit(request, migration)
     _check_request(migration, output)
     require_none(
         obstacles(request, migration, Aim(output=output.path, keys=output.keys, work_folder=output.work_folder))
@@ -148,6 +150,7 @@ def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
         KitError: As :func:`patch`.
     """
     migration = request.described(output.rollback_note)
+    _check_limit(request, migration)
     _check_request(migration, output)
     return _Patch(request, migration, output).resume()
 
@@ -229,7 +232,7 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
                     raise broken
             report = _dry_report(source, request, migration, base, transforms=transforms, rewrite=done)
             report = with_changes(report, live=True, output=output.path, output_sha256=base.sidecars.archive)
-            if not (done.changed or done.roots):
+            if not done.makes_generation:
                 switch = (
                     None if self.in_place else copy_kit(source.reader, expected_copy(base.survey, base.sidecars), job)
                 )
@@ -295,6 +298,12 @@ def _check_request(migration: Migration, output: Output) -> None:
         )
 
 
+def _check_limit(request: PatchRequest, migration: Migration) -> None:
+    whole = [transform.name for transform in migration.transforms if transform.is_whole]
+    if request.limit is not None and whole:
+        raise UsageError(f"{whole[0]} does all or nothing, so no --limit goes with it", hint="rehearse with --tenant")
+
+
 def _check_distinct(keys: Sequence[PrivateKey]) -> None:
     if len({key.public.key_id for key in keys}) != len(keys):
         raise UsageError("the same signing key is given twice", hint="a threshold counts keys, each once")
@@ -349,6 +358,7 @@ def _write_generation(report: PatchReport, output: Output, base: Base, destinati
     mode = _NEW_MEMBER_MODE
     if report.container is Container.FOLDER:  # a new file can be read by those who can read the manifest
         mode &= base.survey.modes[step.location.manifest]
+    # What a transform changed besides collections has its slot; all others are new.
     for path, data in sorted(generation.files.items()):
         slot = done.deferred.get(path) or destination.open(path, mode=mode)
         add_bytes(destination, slot, data, mtime=report.created_at)
@@ -361,7 +371,8 @@ def _digests(base: Base, done: Rewrite) -> dict[MemberPath, tuple[Sha256, int]]:
     for path, change in done.members.items():
         if change.changed and change.sha256 is not None:
             files[path] = change.sha256, change.size
-    return files
+    files |= {path: (one.sha256, one.size) for path, one in done.added.items()}
+    return {path: found for path, found in files.items() if path not in done.files}
 
 
 def _new_report(

@@ -327,6 +327,9 @@ def _check_limits(kit: OpenKit, step: Step, manifest: bytes) -> None:
     added = {step.location.manifest, step.location.signature, history.manifest, history.statement}
     if step.location.signature in survey.kept:
         added.add(history.signature)
+    if any(transform.is_recorded for transform in step.transforms):
+        added.add(history.record)
+    added |= step.rewrite.added.keys()
     tree = MemberTree(limits)
     for folder in sorted(survey.folders):
         tree.add(folder, EntryKind.DIRECTORY)

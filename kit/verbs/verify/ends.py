@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 from kit.engine.reading import Survey
 from kit.errors import KitError, OutputError, StoppedError, UnreadableError
 from kit.values import Sha256
-from kit.verbs.verify.judgement import Appended, Evidence, InTime, Judgement, Obligation, Status
+from kit.verbs.verify.judgement import Appended, Evidence, InTime, Judgement, Obligation, Reshaped, Status
 
 IN_TIME = "in its time, and not rolled back"
 DOCUMENTS = "every document, and only appended"
+RESHAPED = "every document, and the last step as recorded"
 FIELDS = "mapped fields are encrypted"
 _OF_TENANTS = "_OF_TENANTS"
 """Suffix of the levels that were only required for the tenants that the receipt names."""
@@ -102,15 +103,21 @@ def name_in_time(in_time: InTime) -> str | None:
     return "not rolled back" if in_time.memory else None
 
 
-def name_documents(appended: Appended | None) -> str:
+def name_documents(appended: Appended | None, reshaped: Reshaped | None = None) -> str:
     """Return the name of the seventh obligation by what the documents show."""
+    if reshaped is not None and reshaped.is_proven:
+        return RESHAPED
     if appended is None or appended.since is None:
         return "every document"
     return DOCUMENTS if appended.is_whole else f"{DOCUMENTS} since generation {appended.since}"
 
 
-def describe_appended(appended: Appended | None) -> str:
+def describe_appended(appended: Appended | None, reshaped: Reshaped | None = None) -> str:
     """Return what the documents show of the last steps, in words; ``appended`` is None if there are no steps."""
+    if reshaped is not None and reshaped.is_proven:
+        return f"the last step changed {reshaped.documents:,} as its record states, and no other byte"
+    if reshaped is not None:
+        return f"that the last step only did what its record states is not proven: {reshaped.why}"
     if appended is None:
         return "no step to prove"
     if appended.since is None:

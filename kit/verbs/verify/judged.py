@@ -25,6 +25,7 @@ from kit.verbs.verify.obligations import judge
 
 if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
+    from kit.engine.undoing import Undoing, UndoneStep
 
 SIGNATURES = frozenset({3, 6})
 """The obligations about signatures; a kit may fail them if the user does not require signatures."""
@@ -33,6 +34,8 @@ Read = Callable[[Pipeline], Survey]
 """Reads a kit once, with a pipeline for work on its documents."""
 ReadAgain: TypeAlias = "Callable[[Survey, Mapping[MemberPath, Wanted]], Mapping[MemberPath, MemberReading]]"
 """Reads every document of a surveyed kit; see :func:`kit.engine.proving.prove`."""
+UndoAgain: TypeAlias = "Callable[[Survey, Undoing], UndoneStep]"
+"""Undoes the last step of a surveyed kit; see :func:`kit.engine.undoing.undo_step`."""
 Explain = Callable[[Survey, frozenset[str]], tuple[Gap, ...]]
 """Finds out why observations of the given tenants lack ``rawLinkset``; see :func:`kit.verbs.verify.gaps.find_gaps`."""
 
@@ -91,6 +94,7 @@ def judge_kit(
     is_alone: bool = False,
     read_deep: ReadAgain | None = None,
     explain: Explain | None = None,
+    undo: UndoAgain | None = None,
 ) -> JudgedKit:
     """Read an open kit once and judge it to the end, even if an obligation fails.
 
@@ -103,6 +107,7 @@ def judge_kit(
         is_alone: Whether to ignore the sidecars.
         read_deep: Reads the kit again; needed for ``expectation.deep``.
         explain: Reads the kit again if observations lack ``rawLinkset``; None to give no reasons.
+        undo: Reads the kit again and undoes its last step; needed for ``expectation.deep``.
 
     Raises:
         KitError: The container is malformed, or what is next to it cannot be read.
@@ -119,6 +124,7 @@ def judge_kit(
         limits=kit.reader.limits,
         read_deep=partial(read_deep, found) if read_deep is not None else None,
         explain=partial(explain, found) if explain is not None else None,
+        undo=partial(undo, found) if undo is not None else None,
     )
     return JudgedKit(kit=kit, survey=found, sidecars=sidecars, judgement=judgement)
 

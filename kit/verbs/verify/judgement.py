@@ -314,6 +314,22 @@ class CheckedStep:
     """The name of the operation in the lineage."""
     differences: tuple[Difference, ...] = ()
     """The differences of the next manifest from ``base``, besides those that every patch makes."""
+    record: bytes | None = None
+    """The record of a step that changed the schema of collections, as lineage names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reshaped:
+    """What the documents prove of a last step that changed the schema of collections."""
+
+    until: int
+    """The generation that it made."""
+    is_proven: bool
+    """Whether, undone as its record states, all that it changed is what was signed before."""
+    documents: int
+    """Documents that it changed."""
+    why: str = ""
+    """Why that is not proven."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,6 +377,8 @@ class Judgement:
     """The number of collections that the manifest declares and a deep reading confirms."""
     appended: Appended | None = None
     """What the documents prove of the last steps; None if they were not read, or there is no step."""
+    reshaped: Reshaped | None = None
+    """What they prove of a last step that has a record; None if they were not read, or it has none."""
     sealed_only: bool = False
     """Whether, with every envelope opened, the last step is proven to have sealed mapped values and nothing else."""
     gaps: tuple[Gap, ...] = ()

@@ -58,6 +58,7 @@ from kit.verbs.verify.ends import (
     with_digests,
 )
 from kit.verbs.verify.judgement import Evidence, Expectation, InTime, Judgement, Obligation, Sidecars, Status
+from kit.verbs.verify.reshaping import UndoStep, prove_reshaped
 
 if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
@@ -76,6 +77,7 @@ def judge(
     limits: Limits,
     read_deep: DeepReader | None = None,
     explain: deep.Explainer | None = None,
+    undo: UndoStep | None = None,
 ) -> Judgement:
     """Check every obligation that can be checked, even after one has failed.
 
@@ -86,6 +88,7 @@ def judge(
         limits: The limits for what is parsed.
         read_deep: Reads the kit again, document by document; needed for ``expectation.deep``.
         explain: Finds out why observations lack ``rawLinkset``; None to give no reasons.
+        undo: Reads the kit again and undoes its last step; needed for ``expectation.deep``.
 
     Raises:
         UnreadableError: The second reading failed.
@@ -97,6 +100,7 @@ def judge(
     inspector = _Inspector(
         survey, sidecars, expectation, limits=limits, judgement=judgement, read_deep=read_deep, explain=explain
     )
+    inspector.undo = undo
     checks = (
         inspector.container,
         inspector.one_manifest,
@@ -135,6 +139,7 @@ class _Inspector:
         self._signing: Signing | None = None
         self._over_archive: Signing | None = None
         self._known_steps: tuple[Step, ...] | None = None
+        self.undo: UndoStep | None = None
         self._holds = False
         """Whether the lineage holds."""
 
@@ -151,7 +156,9 @@ class _Inspector:
         self._judgement.attestations = {
             path: Sha256.of(data)
             for path, data in sorted(self._survey.kept.items())
-            if path != location.manifest and not path.text.endswith(location.manifest.text.rpartition("/")[2])
+            if location.is_outside(path)
+            and path != location.manifest
+            and not path.text.endswith(location.manifest.text.rpartition("/")[2])
         }
         return f"{location.manifest}, generation {manifest.generation}, {len(manifest.entries):,} files listed"
 
@@ -292,7 +299,8 @@ class _Inspector:
             if before is not None and base.signing is not None:
                 signers.check_changed(self._anchor, base.signing, step.manifest, before)
             differences = compare(step.manifest, step.successor)
-            known.append(replace(base.step, operation=step.entry.operation, differences=differences))
+            made = replace(base.step, operation=step.entry.operation, record=step.record)
+            known.append(replace(made, differences=differences))
             last = number == len(steps)
             stated = signers.check_statement(self._anchor, step, last=last, covered=covered)
             step.check_recorded()
@@ -339,11 +347,14 @@ class _Inspector:
                 folder = self._judgement.extra_folders[0]
                 found = replace(found, since=None, is_whole=False, why=f"nobody signed that there is a folder {folder}")
             self._judgement.appended, self._judgement.proofs = found, proofs
+            if self.undo is not None:
+                self._judgement.reshaped = prove_reshaped(steps, members, self.undo)
         documents = sum(reading.tally.documents for reading in readings.values())
-        step = ends.describe_appended(self._judgement.appended)
+        proven = self._judgement.appended, self._judgement.reshaped
         return PartlyChecked(
-            name=ends.name_documents(self._judgement.appended),
-            detail=f"{documents:,} documents of {len(readings)} collection members are well-formed, {declared}; {step}",
+            name=ends.name_documents(*proven),
+            detail=f"{documents:,} documents of {len(readings)} collection members are well-formed, {declared}; "
+            f"{ends.describe_appended(*proven)}",
         )
 
     def _unresolvable(self, manifest: Manifest) -> str:

@@ -33,6 +33,7 @@ from kit.verbs.verify.obligations import Expectation, Judgement, coverage_of, re
 
 if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
+    from kit.engine.undoing import Undoing, UndoneStep
     from kit.verbs.verify.field_proof import FieldExpectation, MemberFields
 
 
@@ -147,6 +148,12 @@ def examine(
             stores = [LeafStore(scratch / str(number)) for number in range(count)]
             return prove(reader, found, pipeline, wanted, stores)
 
+    def undo(found: Survey, undoing: Undoing) -> UndoneStep:
+        from kit.engine.undoing import undo_step  # noqa: PLC0415  not for every verdict
+
+        with kit.pipeline(Stage.DEEP) as pipeline:
+            return undo_step(reader, found, pipeline, undoing)
+
     def explain_missing(found: Survey, tenants: frozenset[str]) -> tuple[Gap, ...]:
         from kit.engine.lookup import close_lookups  # noqa: PLC0415  not for every verdict
         from kit.output.scratch import scratch_folder  # noqa: PLC0415  not for every verdict
@@ -162,7 +169,12 @@ def examine(
                 return find_gaps(reader, found, pipeline, transform, lookup)
 
     judged = judge_kit(
-        *(kit, expectation), stage=stage, read=read, read_deep=read_deep, explain=explain_missing if explain else None
+        *(kit, expectation),
+        stage=stage,
+        read=read,
+        read_deep=read_deep,
+        explain=explain_missing if explain else None,
+        undo=undo,
     )
     judgement, coverage = judged.judgement, coverage_of(judged.survey)
     for gap in judgement.gaps:
@@ -276,13 +288,18 @@ def _ground(judgement: Judgement, step: CheckedStep | None, *, last: bool, first
     if step is None or not step.statement_signers or refuted:
         return None
     # Only the current documents are available, and later steps have changed what an earlier step did to them.
-    shown = last and judgement.appended is not None and judgement.appended.since is not None
+    appended, reshaped = judgement.appended, judgement.reshaped
+    shown = last and (
+        (appended is not None and appended.since is not None) or (reshaped is not None and reshaped.is_proven)
+    )
     return Ground.DOCUMENTS if shown else Ground.STATEMENT
 
 
 def _remedy(judgement: Judgement, step: CheckedStep | None) -> str:
     if step is not None and step.statement is not None and is_declared_append_only(step.statement):
         return "--deep looks at the documents" if judgement.appended is None else ""
+    if step is not None and step.record is not None:
+        return "--deep undoes it" if judgement.appended is None else ""
     return "--field-map and --keyring prove what was sealed"
 
 

@@ -114,6 +114,7 @@ _ON_RECORD = (
     *("migration", "transforms", "tenants", "collections", "on_divergence", "cache_map", "field_map", "profile", "iv"),
     "validations",
     *("reference", "reference_collection", "snapshots", "limit", "merkle", "created_at", "rollback_note"),
+    *("stated", "not_applicable"),
 )
 """Parameters of patch that its journal has; never keys, trust, permissions or limits."""
 
@@ -203,6 +204,18 @@ def plan_command(
     help="Where it runs, for the signed provenance. Also KIT_ENVIRONMENT.",
 )
 @click.option(
+    "--stated",
+    multiple=True,
+    metavar="STEP=NAME[@TIME]",
+    help="NAME states that a step of the plan was taken, by default now. Signed with the provenance. Repeatable.",
+)
+@click.option(
+    "--not-applicable",
+    multiple=True,
+    metavar="STEP=REASON",
+    help="A step of the plan does not apply. Signed with the provenance. Repeatable.",
+)
+@click.option(
     "--executor",
     metavar="URL",
     help="Use a Dask cluster instead of --workers: dask://HOST:PORT. Its workers must see the output's folder.",
@@ -221,6 +234,8 @@ def patch_command(
     passphrase_fd: int | SecretSource | None,
     operator: str | None,
     place: str | None,
+    stated: tuple[str, ...],
+    not_applicable: tuple[str, ...],
     executor: str | None,
     again: bool,
     give_up: bool,
@@ -252,6 +267,7 @@ def patch_command(
       kit patch kit.tar.zst -o sealed.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem \\
         --transform encrypt-fields --field-map concelier --keyring site.keyring --rollback-note "kit.tar.zst is kept"
     """
+    from kit.verbs.patch.checklist import Stated, parse_not_applicable, parse_stated
     from kit.verbs.patch.patch import Output, patch, resume
     from kit.verbs.patch.plan import Aim, obstacles, require_none
 
@@ -294,6 +310,12 @@ def patch_command(
             installed=remembering,
         )
         run.begin(request, destination)
+        ticks = (
+            *(parse_stated(one, request.created_at) for one in stated),
+            *(parse_not_applicable(one) for one in not_applicable),
+        )
+        told = Stated(ticks=ticks, has_dry_run=run.has_dry_run, has_record=run.has_record)
+        destination = replace(destination, stated=told)
         report = resume(request, destination) if again else patch(request, destination)
         run.end(report)
         _show(report, as_json=as_json, to_stderr=run.takes_standard_output)

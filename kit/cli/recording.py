@@ -78,6 +78,16 @@ class Recording:
         return self._metrics == STREAM
 
     @property
+    def has_record(self) -> bool:
+        """Whether a release record is written."""
+        return self._record is not None
+
+    @property
+    def has_dry_run(self) -> bool:
+        """Whether the record, once the run began, has a dry run of the same job."""
+        return self._known is not None and self._known.get("dryRun") is not None
+
+    @property
     def done(self) -> str:
         """What the command has done; empty for a plan."""
         return DONE if self._asked is not None and self._asked[1] is not None and self._report is not None else ""

@@ -19,15 +19,7 @@ from kit.manifest.location import (
 )
 from kit.manifest.model import UNBOUNDED, Manifest
 from kit.manifest.parts import CollectionSummary, LineageEntry, RawLinksetCoverage, TenantSummary
-from kit.manifest.provenance import (
-    AppliedMigration,
-    AppliedTransform,
-    Artifact,
-    DocumentChanges,
-    PatchStatement,
-    SnapshotsOrigin,
-    parse_statement,
-)
+from kit.manifest.provenance import PatchStatement, parse_statement
 from kit.manifest.reshape_record import (
     EndOfMove,
     MemberWays,
@@ -37,6 +29,7 @@ from kit.manifest.reshape_record import (
     SampledGroup,
     parse_record,
 )
+from kit.manifest.statement_parts import AppliedMigration, AppliedTransform, Artifact, DocumentChanges, SnapshotsOrigin
 
 __all__ = [
     "MANIFEST_PATHS",

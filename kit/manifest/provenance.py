@@ -5,10 +5,6 @@ secret, never plaintext of a document. Laws: ``parse_statement(s.to_bytes()) == 
 that archives reproduce.
 
 The envelope around the statement, and its signers, are left to :mod:`kit.signing`.
-
-The parts of a statement of provenance: members by digest, applied transforms, changed documents.
-
-Each parses and prints itself as in schemas/patch-provenance.md. Law: ``T.parse(p.to_json(), …) == p``.
 """
 
 from __future__ import annotations
@@ -16,193 +12,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from kit.errors import ContentError, ManifestError
 from kit.manifest.location import MANIFEST_PATHS, history_paths, is_reserved
-from kit.values import Limits, MemberPath, RunLengths, Sha256, Timestamp, declarable_formats
-from kit.values.extractor_release import ExtractorRelease, list_extractors
-from kit.values.fields import ManifestFields, is_count
+from kit.manifest.rollback import StatedRollback, Tick
+from kit.manifest.statement_parts import AppliedMigration, AppliedTransform, Artifact, DocumentChanges, SnapshotsOrigin
+from kit.values import Limits, Timestamp, declarable_formats
+from kit.values.fields import ManifestFields
 from kit.values.strict_json import canonical, parse as parse_json
-
-
-@dataclass(frozen=True, slots=True, order=True, kw_only=True)
-class Artifact:
-    """A member and its digest: an in-toto ResourceDescriptor."""
-
-    path: MemberPath
-    sha256: Sha256
-
-    @classmethod
-    def parse(cls, value: object, place: str) -> Self:
-        """Return the part of a parsed value.
-
-        Raises:
-            ManifestError: It is not exactly ``{name, digest: {sha256}}``.
-        """
-        fields = ManifestFields.of(value, place)
-        fields.exactly(("name", "digest"))
-        digest = fields.object("digest")
-        digest.exactly(("sha256",))
-        return cls(path=fields.member_path("name"), sha256=digest.digest("sha256"))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the value for ``strict_json.canonical``."""
-        return {"name": str(self.path), "digest": {"sha256": str(self.sha256)}}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppliedTransform:
-    """One applied transform.
-
-    Attributes:
-        name: As registered, such as ``raw-linkset``.
-        kind: Its effect on readers: ``additive-optional`` only adds, ``encrypted-field`` changes existing fields.
-        version: The version of its format.
-        parameters_sha256: Digest of its parameters as ``strict_json.canonical`` prints them.
-        extractors: Those of other distributions that took part, by name.
-    """
-
-    name: str
-    kind: str
-    version: str
-    parameters_sha256: Sha256
-    extractors: tuple[ExtractorRelease, ...] = ()
-
-    @classmethod
-    def parse(cls, value: object, place: str) -> Self:
-        """Return the part of a parsed value.
-
-        Raises:
-            ManifestError: It is not exactly ``{name, kind, version, parametersSha256}``, perhaps with ``extractors``.
-        """
-        fields = ManifestFields.of(value, place)
-        fields.exactly(("name", "kind", "version", "parametersSha256"), ("extractors",))
-        return cls(
-            name=fields.text("name"),
-            kind=fields.text("kind"),
-            version=fields.text("version"),
-            parameters_sha256=fields.digest("parametersSha256"),
-            extractors=ExtractorRelease.parse_all(fields),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the value for ``strict_json.canonical``."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "version": self.version,
-            "parametersSha256": str(self.parameters_sha256),
-            **list_extractors(self.extractors),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppliedMigration:
-    """The description of the job of the step (schemas/migration.md).
-
-    Attributes:
-        id: The id in its file.
-        kind: Its effect on readers.
-        sha256: Digest of its canonical description.
-    """
-
-    id: str
-    kind: str
-    sha256: Sha256
-
-    @classmethod
-    def parse(cls, fields: ManifestFields) -> Self:
-        """Return the part of a parsed value.
-
-        Raises:
-            ManifestError: It is not exactly ``{id, kind, sha256}``.
-        """
-        fields.exactly(("id", "kind", "sha256"))
-        return cls(id=fields.text("id"), kind=fields.text("kind"), sha256=fields.digest("sha256"))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the value for ``strict_json.canonical``."""
-        return {"id": self.id, "kind": self.kind, "sha256": str(self.sha256)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentChanges:
-    """The changed documents of a collection member, and the digest of all its documents before the step.
-
-    Attributes:
-        path: The member.
-        base_sha256: Digest of its documents before the step, back to back, without the member's own codec.
-        changed: Which documents the step changed.
-    """
-
-    path: MemberPath
-    base_sha256: Sha256
-    changed: RunLengths
-
-    @classmethod
-    def parse(cls, value: object, place: str) -> Self:
-        """Return the part of a parsed value.
-
-        Raises:
-            ManifestError: It is not exactly ``{name, baseSha256, changed}``, or the runs are not in their one spelling.
-        """
-        fields = ManifestFields.of(value, place)
-        fields.exactly(("name", "baseSha256", "changed"))
-        lengths = fields.items("changed")
-        if not all(is_count(length) for length in lengths) or not RunLengths(tuple(lengths)).is_canonical:
-            raise ManifestError(f"{place}.changed: lengths of alternating runs are expected, none 0 but the first")
-        return cls(
-            path=fields.member_path("name"),
-            base_sha256=fields.digest("baseSha256"),
-            changed=RunLengths(tuple(lengths)),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the value for ``strict_json.canonical``."""
-        return {
-            "name": str(self.path),
-            "baseSha256": str(self.base_sha256),
-            "changed": list(self.changed.lengths),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotsOrigin:
-    """Where snapshots were taken from besides the base; one of the two digests is there.
-
-    Attributes:
-        manifest: Digest of the manifest of a kit that was verified.
-        members: Digest of the list of files of what was not verified, a line for each as ``sha256sum`` prints it.
-    """
-
-    manifest: Sha256 | None = None
-    members: Sha256 | None = None
-
-    @property
-    def is_verified(self) -> bool:
-        """Return whether it is a kit that was judged as the base was."""
-        return self.manifest is not None
-
-    @classmethod
-    def parse(cls, fields: ManifestFields) -> Self:
-        """Return the part of a parsed value.
-
-        Raises:
-            ManifestError: It is not exactly ``{manifestSha256}`` or ``{membersSha256}``.
-        """
-        if "manifestSha256" in fields.members:
-            fields.exactly(("manifestSha256",))
-            return cls(manifest=fields.digest("manifestSha256"))
-        fields.exactly(("membersSha256",))
-        return cls(members=fields.digest("membersSha256"))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the value for ``strict_json.canonical``."""
-        if self.manifest is not None:
-            return {"manifestSha256": str(self.manifest)}
-        return {"membersSha256": str(self.members)}
-
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 """A constant of the in-toto specification; it is never fetched."""
@@ -230,6 +48,8 @@ class PatchStatement:
         value_digests: By member and field, the keyed digest of the plaintext that an encryption sealed.
         documents: The changed documents of collections, by path; empty if the step does not list them.
         record: The record of a step that changed the schema of collections, under history; None where it has none.
+        rollback: The decision and the details of how to go back; None where a migration names none.
+        checklist: The steps of the plan, in its order; empty where neither migration nor operator has one.
         permitted: Faults of the base that only the user's permission excused (``name colon``), sorted.
         unimportable: Documents that no server takes and that were signed all the same, by rule.
         snapshots: Where snapshots were taken from besides the base; None if from nowhere else.
@@ -262,6 +82,8 @@ class PatchStatement:
     unimportable: Mapping[str, int] = field(default_factory=dict)
     snapshots: SnapshotsOrigin | None = None
     record: Artifact | None = None
+    rollback: StatedRollback | None = None
+    checklist: tuple[Tick, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the statement as a JSON value."""
@@ -291,6 +113,10 @@ class PatchStatement:
             predicate["unimportable"] = dict(self.unimportable)
         if self.snapshots is not None:
             predicate["snapshots"] = self.snapshots.to_json()
+        if self.rollback is not None:
+            predicate["rollback"] = self.rollback.to_json()
+        if self.checklist:
+            predicate["checklist"] = [tick.to_json() for tick in self.checklist]
         if self.record is not None:
             predicate["record"] = self.record.to_json()
         if self.migration is not None:
@@ -342,7 +168,7 @@ def _statement(fields: ManifestFields) -> PatchStatement:
         ("tool", "transforms", "counts", "keyIds", "createdAt", "materials", "baseGeneration", "generation"),
         (
             *("operator", "environment", "bundleId", "rollbackNote", "valueDigests", "documents", "migration"),
-            *("permitted", "unimportable", "snapshots", "record"),
+            *("permitted", "unimportable", "snapshots", "record", "rollback", "checklist"),
         ),
     )
     tool, counts = predicate.object("tool"), predicate.object("counts")
@@ -376,6 +202,8 @@ def _statement(fields: ManifestFields) -> PatchStatement:
         record=Artifact.parse(predicate.members["record"], "predicate.record")
         if "record" in predicate.members
         else None,
+        rollback=StatedRollback.parse(predicate.object("rollback")) if "rollback" in predicate.members else None,
+        checklist=_checklist(predicate),
     )
     _check_sense(statement)
     return statement
@@ -420,6 +248,15 @@ def _documents(predicate: ManifestFields) -> tuple[DocumentChanges, ...]:
     changes = tuple(DocumentChanges.parse(value, f"documents[{number}]") for number, value in items)
     _check_sorted([str(change.path) for change in changes], "predicate.documents")
     return changes
+
+
+def _checklist(predicate: ManifestFields) -> tuple[Tick, ...]:
+    if "checklist" not in predicate.members:
+        return ()
+    ticks = tuple(Tick.parse(value, f"checklist[{at}]") for at, value in enumerate(predicate.items("checklist")))
+    if not ticks or len({one.step for one in ticks}) < len(ticks):
+        raise ManifestError("predicate.checklist: steps are expected, each once")
+    return ticks
 
 
 def _sorted_texts(predicate: ManifestFields, name: str) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from kit.engine.progress import BATCH_DOCUMENTS
-from kit.errors import ArchiveError, ContentError, UsageError
+from kit.errors import ArchiveError, ContentError, ManifestError, UsageError
+from kit.manifest.rollback import DETAILS, PlanStep, RollbackDetails
 from kit.migrations.migration import (
     SCHEMA_VERSION,
     SUPERSEDED,
@@ -34,7 +35,7 @@ from kit.values import (
     MemberPath,
     declared_member,
 )
-from kit.values.fields import Members
+from kit.values.fields import ManifestFields, Members
 
 BUILT_IN = (
     "20251031_raw_linkset",
@@ -76,7 +77,8 @@ def parse_migration(data: bytes, *, random: Callable[[int], bytes], where: str =
             batch_size=top.optional("batchSize", int, BATCH_DOCUMENTS),
             stop_rules=_stop_rules(top.object("stopRules")) if "stopRules" in top else _DEFAULT,
             validation=_validation(top),
-            rollback=_rollback(top.object("rollback")),
+            rollback=_rollback(top.object("rollback"), where),
+            checklist=_checklist(top),
             collections=_collections(top) if "collections" in top else NAMED,
         )
     except ProductConflictError as error:
@@ -182,10 +184,24 @@ def _validation(top: Members) -> frozenset[Validation]:
     return frozenset(Validation(word) for word in words)
 
 
-def _rollback(given: Members) -> Rollback:
+def _checklist(top: Members) -> tuple[PlanStep, ...]:
+    words = enumerate(top.strings("checklist", optional=True))
+    steps = tuple(_known(top, word, f"checklist/{at}", PlanStep) for at, word in words)
+    if len(set(steps)) < len(steps):
+        raise top.refusal("names a step twice", "checklist")
+    return steps
+
+
+def _rollback(given: Members, where: str) -> Rollback:
     decision, note = _word(given, "decision", Decision), given.optional("note", str, "")
+    details = {name: given.take_any(name) for name in DETAILS if name in given}
     given.done()
-    return Rollback(decision=decision, note=note)
+    try:
+        return Rollback(
+            decision=decision, note=note, details=RollbackDetails.parse(ManifestFields.of(details, "rollback"))
+        )
+    except ManifestError as error:
+        raise ContentError(error.what, where=where) from error
 
 
 def _nullable(given: Members, name: str, kind: type[Any]) -> Any:

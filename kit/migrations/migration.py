@@ -14,6 +14,7 @@ from typing import Any, Self
 from kit.encryption import shipped
 from kit.engine.progress import BATCH_DOCUMENTS
 from kit.errors import UsageError
+from kit.manifest.rollback import PlanStep, RollbackDetails
 from kit.transforms import registry
 from kit.transforms.protocol import Selection, Transform
 from kit.values import NAMED, CollectionPattern, Collections, Sha256, strict_json
@@ -72,6 +73,7 @@ class Rollback:
 
     decision: Decision
     note: str = ""
+    details: RollbackDetails = field(default_factory=RollbackDetails)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,8 @@ class Migration:
     rollback: Rollback
     collections: Collections = NAMED
     """Which members are collections, in addition to what the kit's names and its manifest state."""
+    checklist: tuple[PlanStep, ...] = ()
+    """Steps of the plan that a live run must have ticked off."""
 
     def __post_init__(self) -> None:
         """Check that the parts agree.
@@ -271,7 +275,12 @@ class Migration:
                 "withoutPartitionKey": {"fraction": rules.partition_key_fraction, "atLeast": rules.partition_key_least},
             },
             "validation": sorted(self.validation),
-            "rollback": {"decision": self.rollback.decision.value, "note": self.rollback.note},
+            "rollback": {
+                "decision": self.rollback.decision.value,
+                "note": self.rollback.note,
+                **self.rollback.details.to_json(),
+            },
+            **({"checklist": list(self.checklist)} if self.checklist else {}),
             **({"collections": declared} if declared else {}),
         }
 

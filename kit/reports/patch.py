@@ -89,6 +89,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         "outputSha256": str(report.output_sha256) if report.output_sha256 else None,
         "backup": str(report.backup) if report.backup else None,
         "tempBytes": report.temp_bytes,
+        "checklist": [tick.to_json() for tick in report.checklist],
     }
 
 
@@ -144,10 +145,7 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
         if transform.extractors:
             yield f"{transform.name}: with the added extractors {', '.join(map(str, transform.extractors))}"
     yield from _field_lines(done)
-    if report.snapshots is not None:
-        ((what, digest),) = report.snapshots.to_json().items()
-        yield f"snapshots from elsewhere too, {_ORIGINS[report.snapshots.is_verified]}: {what} {digest}"
-        yield ""
+    yield from _snapshot_lines(report)
     yield from _remark_lines(report.transforms)
     yield from _finding_lines(done)
     if report.changed or report.roots:
@@ -160,9 +158,26 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
         yield f"{path}: edited"
     for path, added in sorted(done.added.items()):
         yield f"{path}: new, {added.tally.documents:,} of {added.source_count:,} documents of {added.source}"
-    if done.changed or done.files or done.added:
+    record = tuple(_record_lines(report))
+    yield from record
+    if done.changed or done.files or done.added or record:
         yield ""
     yield from _conclusion_lines(report)
+
+
+def _snapshot_lines(report: PatchReport) -> Iterator[str]:
+    if report.snapshots is not None:
+        ((what, digest),) = report.snapshots.to_json().items()
+        yield f"snapshots from elsewhere too, {_ORIGINS[report.snapshots.is_verified]}: {what} {digest}"
+        yield ""
+
+
+def _record_lines(report: PatchReport) -> Iterator[str]:
+    """Yield how to go back, and the checklist of the plan."""
+    for name, value in report.migration.rollback.details.to_json().items():
+        yield f"rollback, {name}: {value if isinstance(value, str) else ', '.join(value)}"
+    for tick in report.checklist:
+        yield f"checklist, {tick}"
 
 
 _ORIGINS = {True: "of a kit that was verified as the base was", False: "of files that nobody verified"}
@@ -182,11 +197,8 @@ def _conclusion_lines(report: PatchReport) -> Iterator[str]:
         yield from _preflight_lines(report)
         would = "be stopped" if is_stopped else f"change {report.changed:,} documents"
         if not is_stopped and not report.changed:
-            would = (
-                "change no document"
-                if not report.roots
-                else f"add Merkle roots of {report.roots:,} collections and change no document"
-            )
+            roots = f"add Merkle roots of {report.roots:,} collections and " if report.roots else ""
+            would = f"{roots}change no document"
         yield f"nothing was written; kit patch would {would}"
     else:
         if not report.changed and report.roots:

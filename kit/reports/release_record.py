@@ -101,10 +101,22 @@ def release_record(
         "dryRun": dry,
         "live": live,
         "result": _result(report) if report is not None and not planned else before.get("result"),
-        "rollback": {"decision": migration.rollback.decision.value, "note": migration.rollback.note},
+        "rollback": {
+            "decision": migration.rollback.decision.value,
+            "note": migration.rollback.note,
+            **migration.rollback.details.to_json(),
+        },
+        **_checklist(report, before),
         "backup": _backup(report) if report is not None and not planned else before.get("backup"),
         "attempts": [*before.get("attempts", ()), _attempt_json(attempt, request.limit, commit)],
     }
+
+
+def _checklist(report: PatchReport | Completion | None, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the steps of the plan as the latest run ticked them off; nothing where there is no checklist."""
+    ticks = report.checklist if isinstance(report, PatchReport) else ()
+    known = [tick.to_json() for tick in ticks] or before.get("checklist")
+    return {"checklist": known} if known else {}
 
 
 def read_record(data: bytes, request: PatchRequest, migration: Migration, *, where: str) -> dict[str, Any]:

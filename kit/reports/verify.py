@@ -375,6 +375,10 @@ def _chain_lines(links: Sequence[Link], appended: Appended | None) -> Iterator[s
         yield f"  generation {link.generation}, {what}{made}: {signed}{step}"
         if link.ground is not None:
             yield f"      {_ground(link, appended if link is links[-1] else None)}"
+        if link.statement is not None and link.statement.rollback is not None:
+            yield f"      rollback: {link.statement.rollback}"
+        for tick in link.statement.checklist if link.statement is not None else ():
+            yield f"      {tick}"
         for difference in link.differences[:SHOWN_DIFFERENCES]:
             yield f"      {difference}"
         if (more := len(link.differences) - SHOWN_DIFFERENCES) > 0:
@@ -389,6 +393,8 @@ def _ground(link: Link, appended: Appended | None) -> str:
     changed = len(statement.materials) if statement is not None else 0
     added = len(statement.changed) - changed if statement is not None else 0
     members = f"{changed:,} member{'' if changed == 1 else 's'}"
+    if link.ground is Ground.DOCUMENTS and statement is not None and statement.record is not None:
+        return f"rests on the documents: undone as its record states in {members}, they are the previous ones"
     if link.ground is Ground.DOCUMENTS and appended is not None:
         if appended.since is None or appended.until - appended.since == 1:
             return f"rests on the documents: without what the step appended to {members}, they are the previous ones"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
+from kit.manifest.rollback import Tick
 from kit.reports.html import Content, Html, bar, code, element, facts, grid, prose, section
 from kit.reports.tenants import gap_rows
 from kit.reports.text import printable
@@ -184,14 +185,21 @@ def _generation(link: Link, names: Mapping[str, str]) -> Content:
         ("Signed by", _ids(link.signers, names)),
         ("Step signed by", None if link.operation == PUBLISHED else _ids(link.statement_signers, names)),
         ("Rollback note", statement.rollback_note if statement is not None else None),
+        ("Rollback", str(statement.rollback) if statement is not None and statement.rollback is not None else None),
         ("Manifest SHA-256", code(link.manifest_sha256)),
     ]
+    ticks = [[one.step.value, one.status.value, one.by or one.text, str(one.at or "")] for one in _ticks(link)]
     differing = [[one.kind.value, code(one.place), one.before or "-", one.after or "-"] for one in link.differences]
     return [
         element("h3", f"Generation {link.generation}"),
         facts(rows),
+        *(_rows(("Step of the plan", "Status", "By, or why", "At"), ticks) if ticks else ()),
         *_differences(differing),
     ]
+
+
+def _ticks(link: Link) -> tuple[Tick, ...]:
+    return link.statement.checklist if link.statement is not None else ()
 
 
 def _differences(rows: Sequence[Sequence[Content]]) -> Iterator[Html]:

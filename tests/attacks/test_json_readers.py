@@ -50,7 +50,7 @@ from kit.verbs.verify.receipt import COVERAGE_COUNTS, Page, Receipt, Step
 from tests.attacks import mutants
 from tests.commands import ROOT
 from tests.encryption.site import MAP, empty_keyring
-from tests.end_to_end.test_reshape import EVERY as RESHAPES
+from tests.end_to_end.test_reshape import DEFAULT, EVERY as RESHAPES
 from tests.kits import foreign_manifest_of
 
 Reader = Callable[[bytes], Any]
@@ -192,6 +192,17 @@ RESHAPED = {
     "samples": [{"owner": "o", "workspace": "w", "product": "p", "documents": ["1"]}],
     "omittedGroups": 0,
 }
+CHECKLIST = {
+    "checklist": ["sampled", "keys"],
+    "rollback": {
+        "decision": "leave",
+        "previousImage": "a:1",
+        "containers": ["notes"],
+        "restorePoint": "today",
+        "validationQueries": ["SELECT 1"],
+        "featureFlags": ["a", "b"],
+    },
+}
 READERS: dict[str, tuple[Reader, bytes]] = {
     **{
         f"policy, state or approval {number}": (reader, data)
@@ -222,6 +233,10 @@ READERS: dict[str, tuple[Reader, bytes]] = {
         f"migration {name}": (lambda data: parse_migration(data, random=bytes), json.dumps(RESHAPES[name]).encode())
         for name in RESHAPES
     },
+    "migration with a checklist": (
+        lambda data: parse_migration(data, random=bytes),
+        json.dumps(DEFAULT | CHECKLIST).encode(),
+    ),
     "receipt": (lambda data: parse_receipt(data, where="k"), RECEIPT.to_bytes()),
     "signature": (jws.claims, json.dumps({"signatures": PARTS}, separators=(",", ":")).encode()),
     "envelope": (dsse.claims, PATCHED[STATEMENT]),

@@ -53,4 +53,4 @@ def test_every_migration_and_command_of_the_page_works(tmp_path: Path, monkeypat
             outcome = kit(*words)
             assert outcome.code == 0, (line, outcome)
             assert "not proven" not in outcome.out, outcome
-    assert commands == 11
+    assert commands == 13

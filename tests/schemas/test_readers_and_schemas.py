@@ -39,6 +39,7 @@ FORMATS = {
     "key adapter": "key-adapter",
     "cache map": "cache-map",
     "reshape record": "reshape-record",
+    "migration with a checklist": "migration",
     **dict.fromkeys((f"migration {name}" for name in RESHAPES), "migration"),
     **dict.fromkeys(BUILT_IN, "migration"),
 }

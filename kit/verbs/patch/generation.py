@@ -44,6 +44,7 @@ from kit.manifest import (
     files as closed_world,
     history_paths,
 )
+from kit.manifest.rollback import StatedRollback, Tick
 from kit.migrations import Migration
 from kit.signing import PrivateKey, dsse, jws
 from kit.transforms.coverage import NO_TENANT, Tally, is_observations
@@ -80,6 +81,7 @@ class Step:
     operator: str | None
     environment: str | None
     snapshots: SnapshotsOrigin | None = None
+    checklist: tuple[Tick, ...] = ()
 
 
 def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
@@ -207,6 +209,8 @@ def _statement(
         operator=step.operator,
         environment=step.environment,
         rollback_note=step.migration.rollback.note or None,
+        rollback=stated_rollback(step.migration),
+        checklist=step.checklist,
         migration=AppliedMigration(id=step.migration.id, kind=step.migration.kind.value, sha256=step.migration.sha256),
         value_digests=_value_digests(step.rewrite),
         created_at=step.created_at,
@@ -222,6 +226,14 @@ def _statement(
             if change.changed and change.base_documents is not None
         ),
     )
+
+
+def stated_rollback(migration: Migration) -> StatedRollback | None:
+    """Return the rollback as a statement has it; None where it has no details."""
+    rollback = migration.rollback
+    if rollback.details.is_empty:
+        return None
+    return StatedRollback(decision=rollback.decision.value, details=rollback.details)
 
 
 def _applied_transform(transform: Transform) -> AppliedTransform:

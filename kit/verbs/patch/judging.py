@@ -31,7 +31,7 @@ from kit.transforms.protocol import KeyedTransform, Transform
 from kit.trust import Anchor
 from kit.values import NAMED, CollectionFormat, MemberPath, Sha256
 from kit.verbs.jobs import Finished
-from kit.verbs.patch.generation import Generation
+from kit.verbs.patch.generation import Generation, stated_rollback
 from kit.verbs.patch.request import Output, PatchReport, PatchRequest
 from kit.verbs.patch.snapshots import gather_snapshots
 from kit.verbs.verify.field_proof import FieldExpectation, prove_fields
@@ -347,6 +347,8 @@ def _check_step(judgement: Judgement, request: PatchRequest, migration: Migratio
         "environment": (step.environment, output.place),
         "rollback note": (step.rollback_note, migration.rollback.note or None),
         "snapshots": (step.snapshots is not None, request.snapshots is not None),
+        "rollback": (step.rollback, stated_rollback(migration)),
+        "checklist": ([one for one in step.checklist if one.by and one not in output.stated.ticks], []),
         "tool": ((step.tool_name, step.tool_version), (TOOL, VERSION)),
     }
     differing = [name for name, (stated, due) in facts.items() if stated != due]

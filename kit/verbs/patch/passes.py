@@ -219,7 +219,16 @@ def options_of(request: PatchRequest, migration: Migration, output: Output) -> d
         "operator": output.operator,
         "environment": output.place,
         "rollback-note": migration.rollback.note or None,
+        **_stated(output),
     }
+
+
+def _stated(output: Output) -> dict[str, Any]:
+    stated = output.stated
+    if not stated.ticks:
+        return {}
+    ticks = [tick.to_json() for tick in stated.ticks]
+    return {"checklist": {"stated": ticks, "record": stated.has_record, "dry-run": stated.has_dry_run}}
 
 
 def identity_of(kit: OpenKit, base: Base, transforms: tuple[Transform, ...]) -> dict[str, Any]:

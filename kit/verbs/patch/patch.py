@@ -20,6 +20,7 @@ from kit.archive.write.tar import Destination, add_bytes
 from kit.engine.lookup import close_lookups
 from kit.engine.rewrite import Rewrite
 from kit.errors import DigestError, UsageError
+from kit.manifest.rollback import Tick
 from kit.migrations import Decision, Migration
 from kit.output.commit import KitPlaces
 from kit.output.job import Job
@@ -31,6 +32,7 @@ from kit.signing import PrivateKey, archive_signature
 from kit.transforms.protocol import Transform
 from kit.values import MemberPath, Sha256
 from kit.verbs.jobs import Completion, Finished, JournaledPasses, Options, completion, recorded_time
+from kit.verbs.patch.checklist import require_ticked, tick_off
 from kit.verbs.patch.generation import Generation, make_generation
 from kit.verbs.patch.judging import Base, judge_finished, looks_inside, read_base, reread
 from kit.verbs.patch.passes import (
@@ -239,6 +241,9 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
                 return RunResult(report=report, switch=switch, judgement=None)
             if (late := clock_fault(request, base.manifest.made_at)) is not None:
                 raise late  # only now: a run that changes nothing has no time of its own
+            ticks = _ticks(migration, output, done)
+            require_ticked(migration, ticks)
+            report = with_changes(report, checklist=ticks)
             generation = _write_generation(report, output, base, passes.destination)
             work = passes.destination.assemble()
             proven = passes.proven(_digests(base, done))
@@ -285,6 +290,8 @@ def _dry_report(
 
 def _check_request(migration: Migration, output: Output) -> None:
     _check_distinct(output.keys)
+    # What the run itself may still tick off counts as done here; it is decided once the documents were counted.
+    require_ticked(migration, _ticks(migration, output, Rewrite()))
     if migration.needs_note and not migration.rollback.note:
         raise UsageError(
             f"{migration.id} is of the kind {migration.kind}, which changes what readers see, so it needs a note on how"
@@ -296,6 +303,10 @@ def _check_request(migration: Migration, output: Output) -> None:
             "the way back is to restore the backup, and none would be kept",
             hint="omit --no-backup, or decide to restore a copy of your own (restore-copy)",
         )
+
+
+def _ticks(migration: Migration, output: Output, done: Rewrite) -> tuple[Tick, ...]:
+    return tick_off(migration, output.stated, done, keeps_base=output.path is not None or output.keep_backup)
 
 
 def _check_limit(request: PatchRequest, migration: Migration) -> None:

@@ -290,6 +290,7 @@ def step_of(report: PatchReport, base: Base, output: Output | None = None) -> St
         snapshots=base.snapshots,
         operator=output.operator if output is not None else None,
         environment=output.place if output is not None else None,
+        checklist=report.checklist,
     )
 
 

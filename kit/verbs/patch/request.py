@@ -30,12 +30,14 @@ from kit.engine.executors import WorkExecutor
 from kit.engine.rewrite import Rewrite
 from kit.errors import KitError, StoppedError, UsageError
 from kit.manifest import SnapshotsOrigin
+from kit.manifest.rollback import Tick
 from kit.migrations import Migration, StopRules
 from kit.output.journal import Asked
 from kit.signing import PrivateKey, PublicKey
 from kit.transforms.protocol import KeyedTransform, Transform
 from kit.trust import Anchor
 from kit.values import CollectionName, Sha256, Timestamp
+from kit.verbs.patch.checklist import Stated
 from kit.verbs.patch.generation import Generation
 from kit.verbs.verify.judgement import Installed, ignore
 from kit.verbs.verify.kits import Environment
@@ -230,6 +232,8 @@ class Output:
     """The environment of the run, as the operator names it."""
     rollback_note: str | None = None
     """How to go back, in place of the note of the migration; one that can change what readers see needs it."""
+    stated: Stated = field(default_factory=Stated)
+    """What a person states of the steps of the plan, and what is on record."""
     asked: Asked | None = None
     """The options of the command, if a command started the run."""
     installed: Installed = ignore
@@ -275,6 +279,8 @@ class PatchReport:
     """Of a plan with a preflight: what else would be in the way of the run (:mod:`kit.verbs.patch.plan`)."""
     preflight: bool = False
     """Whether the plan had a preflight."""
+    checklist: tuple[Tick, ...] = ()
+    """The steps of the plan, where there is a checklist."""
 
     @property
     def changed(self) -> int:

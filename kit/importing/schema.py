@@ -72,6 +72,8 @@ _PATTERN = re.compile(
     r"\^(?:(?:[A-Za-z0-9 _:;,@/=%&#~'\"<>!-]|\\[.*+?^$(){}|/\[\]-]|\.|\[\^?[A-Za-z0-9_ .:/@-]+\])"
     r"(?:\{\d{1,3}(?:,\d{0,3})?\}|[*+?])?)*+\$?"
 )
+MAX_PARTS: Final = 10_000
+"""Values in a schema that is evaluated: each costs time for every document."""
 _MAX_PATTERN = 200
 _REPEATED = re.compile(r"(?<!\\)[*+?]|\{\d+,\d*\}")
 
@@ -91,12 +93,20 @@ def evaluable(schema: object) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     left: list[str] = []
     if not isinstance(schema, dict):
         return {}, ("$jsonSchema, which is no object",)
+    if _count(schema) > MAX_PARTS:
+        return {}, (f"$jsonSchema, which has more than {MAX_PARTS:,} parts",)
     found = _Cut(left).schema(schema, "$jsonSchema")
     from jsonschema import Draft4Validator  # noqa: PLC0415  only a kit with a validator loads it
 
     if not Draft4Validator(Draft4Validator.META_SCHEMA).is_valid(_plain(found)):
         return {}, ("$jsonSchema, which is malformed",)
     return found, tuple(left)
+
+
+def _count(value: object) -> int:
+    """Return the number of values in a schema, itself included."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_count, inside))
 
 
 def find_violation(schema: Mapping[str, Any], document: Mapping[str, Value]) -> str | None:

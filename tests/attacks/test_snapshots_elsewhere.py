@@ -54,7 +54,8 @@ def test_a_kit_that_its_publisher_signed_is_a_source(desk: Desk, bare: Path) -> 
     patched = desk.patched(bare, "--snapshots", other)
     manifest = hashlib.sha256(kits.read(other)[kits.MANIFEST]).hexdigest()
     assert statement(patched)["snapshots"] == report["snapshots"] == {"manifestSha256": manifest}
-    assert desk.verify(patched, options=("--deep",)).code == 0
+    verdict = desk.verify(patched, options=("--deep",))
+    assert (verdict.code, "took snapshots from elsewhere that were verified" in verdict.out) == (0, True)
 
 
 def test_a_dump_is_a_source_where_that_is_permitted(desk: Desk, bare: Path) -> None:
@@ -72,6 +73,7 @@ def test_a_dump_is_a_source_where_that_is_permitted(desk: Desk, bare: Path) -> N
 def test_a_kit_that_is_not_verified_is_never_recorded_as_one(desk: Desk, bare: Path) -> None:
     patched = desk.patched(bare, "--snapshots", elsewhere(desk, snapshot(1), signer="stranger"), UNVERIFIED)
     assert list(statement(patched)["snapshots"]) == ["membersSha256"]
+    assert "took snapshots from elsewhere that nobody verified" in desk.verify(patched).out
 
 
 def changed(desk: Desk) -> Path:

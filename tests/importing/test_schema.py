@@ -116,6 +116,13 @@ def test_a_schema_that_is_none_is_named(schema: Any) -> None:
     assert (dict(kept), len(found)) == ({}, 1)
 
 
+def test_a_schema_that_would_cost_too_much_is_not_evaluated() -> None:
+    assert evaluable({"allOf": [{"required": ["x"]}] * 5_000}) == (
+        {},
+        ("$jsonSchema, which has more than 10,000 parts",),
+    )
+
+
 @pytest.mark.parametrize(
     "pattern",
     ["a+", "^(a+)+$", "^a|b", "^a*b*", "^[z-a]", "^a{2,1}", "^\\d", "^.*.*$", "^a++", "^(?=a)", "^" + "a" * 300],

@@ -11,11 +11,12 @@ Laws: a claim names only what was compared; a level is claimed only of a valid k
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from kit.engine.reading import Survey
 from kit.errors import KitError, OutputError, StoppedError, UnreadableError
+from kit.manifest import PatchStatement
 from kit.values import Sha256
 from kit.verbs.verify.judgement import Appended, Evidence, InTime, Judgement, Obligation, Reshaped, Status
 
@@ -126,6 +127,20 @@ def describe_appended(appended: Appended | None, reshaped: Reshaped | None = Non
     which = "the last step" if count == 1 else f"the last {count} steps, since generation {appended.since},"
     text = f"{which} appended rawLinkset to {appended.documents:,} and changed no other byte"
     return f"{text}; no more is proven of what came before: {appended.why}" if appended.why else text
+
+
+def describe_admitted(statements: Iterable[PatchStatement]) -> str:
+    """Return what the statements of steps admit that their signers let pass, in words; "" if that is nothing."""
+    found = ""
+    for statement in statements:
+        which = f"; generation {statement.generation}, by its own statement,"
+        if statement.snapshots is not None:
+            verified = "that were verified" if statement.snapshots.is_verified else "that nobody verified"
+            found += f"{which} took snapshots from elsewhere {verified}"
+        if statement.unimportable:
+            counts = ", ".join(f"{count:,} by {rule}" for rule, count in sorted(statement.unimportable.items()))
+            found += f"{which} has documents that a server refuses: {counts}"
+    return found
 
 
 _NAMES = {

@@ -323,7 +323,7 @@ class _Inspector:
         found = f"{len(steps)} earlier generation{'s' if len(steps) > 1 else ''}, from {steps[0].entry.generation}"
         if steps[0].manifest.made_at is None:
             found += f"; generation {steps[0].entry.generation} has no time, so none was compared with it"
-        return found
+        return found + ends.describe_admitted(self._judgement.statements)
 
     def documents(self) -> str | PartlyChecked:
         if not self._expectation.deep or self._read_deep is None:

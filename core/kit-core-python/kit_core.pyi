@@ -190,6 +190,9 @@ def prove(
         The counts, what is asked of each generation, and the leaves as sorted lines; None if one is not well formed.
     """
 
+def leaves(data: bytes, ends: Sequence[int]) -> bytes | None:
+    """Return the leaves of the documents of a run as sorted lines; None if one is not of its length."""
+
 class Observed(Protocol):
     """Where observations keep what they are about."""
 

@@ -60,6 +60,8 @@ count = None if ABSENCE else kit_core.count
 """The documents of a run by tenant and projection, of the run itself or with elements appended."""
 prove = None if ABSENCE else kit_core.prove
 """The counts, leaves and former digest of a run that is well formed to its last byte."""
+leaves = None if ABSENCE else kit_core.leaves
+"""The leaves of a run, as sorted lines."""
 sketch = None if ABSENCE else kit_core.sketch
 """The summary of a run's documents that is kept while two kits are compared."""
 import_scan = None if ABSENCE else kit_core.import_scan

@@ -13,6 +13,7 @@ import hashlib
 import struct
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import pairwise
 
 from kit.documents import core
 from kit.documents.elements import Element, elements
@@ -154,6 +155,13 @@ def leaf_lines(documents: Iterable[bytes], originals: Iterable[bytes] | None = N
         lines.append(f"{key.hex()} {leaf.hexdigest()}\n")
     lines.sort()
     return "".join(lines).encode("ascii")
+
+
+def run_leaf_lines(data: bytes, ends: Sequence[int]) -> bytes:
+    """Return the leaves of the documents of a run as sorted lines; ``ends`` are the offsets after each."""
+    if core.leaves is not None and (found := core.leaves(data, ends)) is not None:
+        return found
+    return leaf_lines(data[start:end] for start, end in pairwise((0, *ends)))
 
 
 def key_of(line: bytes) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 from kit.archive.frames import content_of, encode_again
 from kit.archive.read.proven import encode_proven
 from kit.documents import Run
-from kit.documents.identity import leaf_lines
+from kit.documents.identity import leaf_lines, run_leaf_lines
 from kit.encryption import KeySource, MappedCollection, Needs, Proof, prove
 from kit.encryption.proof import search
 from kit.encryption.restoring import RestoredRun, RestorePlan, restore, unseal
@@ -161,16 +161,22 @@ def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"")
     after = Run.of(documents)
     _check_import(result, work, run, after, [number in touched for number in range(len(documents))])
     after = after if run.texts is None else respell(run, after, result.selection.flags())
-    result.leaves = leaf_lines(documents, after.originals) if work.leaves else b""
+    result.leaves = _leaves_of(after) if work.leaves else b""
     _encode(result, work, run, after, kept)
     return result
 
 
 def _rewrite_whole(work: RunWork, run: Run) -> RewrittenRun | None:
     """Return what the only transform makes of a whole run; None where it must be taken document by document."""
-    if len(work.transforms) > 1 or work.leaves:
+    if len(work.transforms) > 1:
         return None
     return work.transforms[0].rewrite(work.name, run.data, run.ends, open_lookup(work.lookup), run.first)
+
+
+def _leaves_of(run: Run) -> bytes:
+    if run.texts is None:
+        return run_leaf_lines(run.data, run.ends)
+    return leaf_lines(run, run.originals)
 
 
 def _encode_whole(work: RunWork, run: Run, whole: RewrittenRun, kept: bytes) -> RunResult:
@@ -186,6 +192,7 @@ def _encode_whole(work: RunWork, run: Run, whole: RewrittenRun, kept: bytes) -> 
     result.refusals = Refusals.of((*_refusals(whole.totals, run.first), *oversize))
     _check_import(result, work, run, after, whole.touched)
     after = after if run.texts is None else respell(run, after, whole.touched)
+    result.leaves = _leaves_of(after) if work.leaves else b""
     _encode(result, work, run, after, kept)
     return result
 
@@ -282,7 +289,7 @@ def gather_run(
         tally=tally_run(name, run),
         pairs=pairs,
         findings=findings,
-        leaves=leaf_lines(documents, run.originals) if leaves else b"",
+        leaves=_leaves_of(run) if leaves else b"",
     )
 
 

@@ -29,7 +29,7 @@ from kit.delta.segment import (
     parse_head,
 )
 from kit.documents import core
-from kit.documents.identity import keys_by_reference
+from kit.documents.identity import keys_by_reference, leaf_lines, run_leaf_lines
 from kit.errors import BsonError, KitError
 from kit.signing import write_private, write_public
 from tests.delta.kits import KEY, Pair, pair as two_kits
@@ -184,6 +184,16 @@ def test_keys_are_the_same(documents: list[bytes]) -> None:
     ends = list(itertools.accumulate(map(len, documents)))
     found = core.identity_keys(b"".join(documents), ends)
     assert found is None or found == keys_by_reference(b"".join(documents), ends)
+
+
+@LAW
+@given(st.lists(DOCUMENTS | spoiled(), max_size=4))
+def test_leaves_are_the_same(documents: list[bytes]) -> None:
+    assert core.leaves is not None
+    ends = list(itertools.accumulate(map(len, documents)))
+    found = core.leaves(b"".join(documents), ends)
+    assert found is None or found == leaf_lines(documents)
+    assert run_leaf_lines(b"".join(documents), ends) == leaf_lines(documents)
 
 
 @LAW

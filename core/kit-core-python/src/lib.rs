@@ -188,8 +188,7 @@ functions! {
         let tally = |of: run::Tally| (of.tenant, of.present, of.not_selected, of.from_content, of.from_source);
         let alone = |one: &run::Alone| (one.number, one.offset);
         Ok(asking.result(result)?.map(|done| {
-            let tallies = done.tallies.into_iter().map(tally).collect();
-            (done.body, done.touched, tallies, done.alone.iter().map(alone).collect())
+            (done.body, done.touched, done.tallies.into_iter().map(tally).collect(), done.alone.iter().map(alone).collect())
         }))
     };
     #[pyo3(signature = (data, ends, *, names, places, database, format_of))]
@@ -218,13 +217,14 @@ functions! {
         data: Bytes, ends: Ends, by: CountedBy, bounds: (usize, usize), earlier: Vec<(Vec<u8>, Option<Vec<u8>>, bool)>,
         rooted: bool
     ) -> Option<(Counts, Vec<EarlierRun>, Vec<u8>)> = {
-        let earlier = earlier.into_iter().map(|(appended, cut, is_rooted)| Earlier { appended, cut, is_rooted });
-        let earlier: Vec<_> = earlier.collect();
+        let earlier: Vec<_> = earlier.into_iter().map(|(appended, cut, is_rooted)| Earlier { appended, cut, is_rooted }).collect();
         let run = Run::new(&data, &ends).ok()?;
         let proven = proof::prove(run, bounds.into(), &by.into(), &earlier, rooted).ok()?;
         let before = |one: proof::EarlierRun| (one.appended, one.documents, one.sizes, one.leaves);
         Some((counts(proven.counts), proven.earlier.into_iter().map(before).collect(), proven.leaves))
     };
+    leaves(data: Bytes, ends: Ends) -> Option<Vec<u8>> =
+        Run::new(&data, &ends).and_then(kit_core::leaves::of_run).ok();
     sketch(data: Bytes, ends: Ends, names: Names, observed: Option<Observed>) -> Option<Vec<Option<Sketch>>> = {
         let observed = observed.map(Into::into);
         let run = Run::new(&data, &ends).ok()?;
@@ -294,6 +294,6 @@ mod module {
     use super::{
         apply_map, census, census_sum, count, delta_choose, delta_dictionary, delta_features, delta_gather,
         delta_is_nearly, delta_restore, frame, gather, identity_keys, import_repeats, import_scan, import_select, keys,
-        max_elements, prove, rewrite, sketch, survey_map, suspects, tables,
+        leaves, max_elements, prove, rewrite, sketch, survey_map, suspects, tables,
     };
 }

@@ -3,6 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::Sure;
+use crate::bson::run::Run;
 use crate::bson::value::{STRING, Value, body};
 use crate::bson::walk::Elements;
 
@@ -72,6 +73,18 @@ impl Leaves {
         }
         lines
     }
+}
+
+/// Return the leaves of a run as sorted lines.
+///
+/// # Errors
+/// A document is not of its length.
+pub fn of_run(run: Run<'_>) -> Sure<Vec<u8>> {
+    let mut leaves = Leaves::default();
+    for (_, document) in run.documents() {
+        leaves.add(document, &[document])?;
+    }
+    Ok(leaves.lines())
 }
 
 /// Append bytes as hex digits.

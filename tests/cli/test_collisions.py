@@ -28,14 +28,7 @@ NO_PATHS = {
     *("--sealed-to", "--tenant", "--document of approval create", "--key of trust init"),
     *("--uri", "--allow-field"),
     *("--advisory", "TEXT of find", "[PATH] of ls", "MEMBER of cat", "--channel", "--producer", "--version"),
-    *(
-        "--context of keyring import",
-        "--only of keyring import",
-        "--product of keyring import",
-        "DEK-ID... of keyring retire",
-        "DEK-ID... of keyring rekey",
-        "--rekey",
-    ),
+    *("--product", "--context", "--only", "--rekey", "DEK-ID...", "--stated", "--not-applicable"),
 }
 """Options that take text which no command opens as a path; of --key, the second word."""
 WRITTEN = {
@@ -53,9 +46,11 @@ WRITTEN = {
     "export-changes": {"--output", "--trust"},
     "extract": {"--output", "--trust"},
     "keyring add": {"PATH"},
+    "keyring export": {"--audit-log", "--output", "--trust"},
     "keyring import": {"--keyring"},
     "keyring init": {"PATH"},
     "keyring rekey": {"--keyring"},
+    "keyring retire": {"PATH"},
     "keyring rewrap": {"--keyring"},
     "keys generate": {"PATH"},
     "patch": {"--backup", "--output", "--keyring", "--trust", "--record", "--metrics"},

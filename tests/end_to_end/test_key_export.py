@@ -227,3 +227,18 @@ def test_the_record_is_of_the_schema(platform: Platform) -> None:
     assert platform.export().code == 0
     schema = json.loads((ROOT / "schemas/audit-log.schema.json").read_bytes())
     Draft202012Validator(schema).validate(json.loads(platform.log.read_text()))
+
+
+def test_the_reports_are_of_their_schema(platform: Platform) -> None:
+    schema = Draft202012Validator(json.loads((ROOT / "schemas/keyring-report.schema.json").read_bytes()))
+    assert platform.trusting().code == 0
+    schema.validate(platform.export("--json").json)
+    schema.validate(kit("keyring", "show", platform.keyring, "--json").json)
+    schema.validate(kit("keyring", "retire", platform.keyring, platform.dek_id, "--json").json)
+    with descriptor(PASSPHRASE) as number:
+        words = ("--keyring", platform.keyring, "--keyring-passphrase-fd", number, "--product", "notelett", "--json")
+        taken = kit("keyring", "import", platform.output, *words, "--unwrap-key", platform.platform_key)
+    schema.validate(taken.json)
+    assert taken.json["known"] == [platform.dek_id]
+    for wrong in ({}, {"schemaVersion": "1"}, taken.json | {"key": "x"}, taken.json | {"masterKeys": []}):
+        assert not schema.is_valid(wrong)

@@ -4,7 +4,7 @@ Law of the package: what is read and written again unchanged is the same, byte f
 files and decompresses them is above (schemas/mongodump-archive.md).
 """
 
-from kit.dump.prelude import MAGIC, Described, Origin, Prelude, Sort
+from kit.dump.prelude import MAGIC, Described, Origin, Prelude, Sort, begins_dump
 from kit.dump.reader import BlockHeader, Part, Piece, checksum, read_dump
 from kit.dump.writer import DumpWriter, write_dump
 
@@ -18,6 +18,7 @@ __all__ = [
     "Piece",
     "Prelude",
     "Sort",
+    "begins_dump",
     "checksum",
     "read_dump",
     "write_dump",

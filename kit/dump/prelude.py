@@ -6,6 +6,7 @@ Laws: parsing what :meth:`Prelude.to_bytes` made gives the same prelude; a prelu
 from __future__ import annotations
 
 import enum
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -24,6 +25,19 @@ BUCKETS = "system.buckets."
 
 _HEADER = frozenset({"concurrent_collections", "version", "server_version", "tool_version"})
 _DESCRIPTION = frozenset({"db", "collection", "metadata", "size", "type"})
+
+
+_GZIP = b"\x1f\x8b"
+
+
+def begins_dump(head: bytes) -> bool:
+    """Return whether a file with these first bytes, some hundreds, is a dump, plain or as ``--gzip`` writes it."""
+    if head.startswith(_GZIP):
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head, len(MAGIC))
+        except zlib.error:
+            return False
+    return head.startswith(MAGIC)
 
 
 class Sort(enum.StrEnum):

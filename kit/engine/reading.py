@@ -7,6 +7,7 @@ is known from :mod:`kit.engine.declared`; how each is cut into documents is look
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +18,7 @@ from kit.archive.read.reader import KitReader
 from kit.archive.read.tar import Layout, Member
 from kit.documents import Run, runs
 from kit.documents.json_runs import json_array, json_lines
+from kit.dump import begins_dump
 from kit.engine.declared import DeclaredCollections
 from kit.engine.passing import read_first
 from kit.errors import KitError, UsageError
@@ -56,6 +58,8 @@ class Survey:
     collections: dict[MemberPath, CollectionMember] = field(default_factory=dict)
     metadata: dict[MemberPath, bytes | KitError] = field(default_factory=dict)
     """Of collections that transforms handle: the decoded ``<collection>.metadata.json``, or why it cannot be read."""
+    dumps: list[MemberPath] = field(default_factory=list)
+    """Files that begin as ``mongodump --archive`` writes them: they hold collections, and are read as none."""
     stored: Sha256 | None = None
     """Digest of the archive as it was read; None for a folder."""
     layout: Layout | None = None
@@ -157,6 +161,11 @@ def survey_into(
             return
         if (collection := declared.member(path)) is not None:
             found.collections[path] = collection
+        else:
+            head = _read_head(body)
+            body = itertools.chain(head, body)
+            if begins_dump(b"".join(head)):
+                found.dumps.append(path)
         if tap is not None:
             tap.take(member, path, body, collection)
 
@@ -164,6 +173,17 @@ def survey_into(
     declared.require_found(found.members)
     found.stored, found.layout = reader.pass_digest(), reader.layout()
     return found
+
+
+_HEAD_BYTES = 512
+
+
+def _read_head(body: Iterator[bytes]) -> list[bytes]:
+    """Return the first chunks of a body, which may be short: enough of them to recognise a dump."""
+    head: list[bytes] = []
+    while sum(map(len, head)) < _HEAD_BYTES and (chunk := next(body, b"")):
+        head.append(chunk)
+    return head
 
 
 _FORMATS: Mapping[CollectionFormat, Callable[..., Iterator[Run]]] = {

@@ -46,6 +46,7 @@ def inspect_json(report: InspectReport) -> dict[str, Any]:
             for member, tally in report.collections
         ],
         "undeclared": [str(path) for path in report.undeclared],
+        "dumps": [str(path) for path in report.dumps],
     }
 
 
@@ -89,6 +90,10 @@ def inspect_lines(report: InspectReport) -> Iterator[str]:
         yield f"not read as a collection: {path}; nothing declares it (schemas/offline-manifest.md)"
     if len(report.undeclared) > _MAX_SHOWN:
         yield f"and {len(report.undeclared) - _MAX_SHOWN:,} more (--json lists all)"
+    for path in report.dumps[:_MAX_SHOWN]:
+        yield f"not read: the collections in {path}, a dump of mongodump --archive (docs/collections.md)"
+    if len(report.dumps) > _MAX_SHOWN:
+        yield f"and {len(report.dumps) - _MAX_SHOWN:,} more dumps (--json lists all)"
     for member, tally in report.collections:
         if is_observations(member.name):
             yield ""

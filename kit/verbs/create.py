@@ -240,6 +240,12 @@ def _require_files(found: Survey, source: Path) -> None:
         raise UsageError(
             "is a link, and a new kit has none", where=str(min(found.links)), hint="put a copy in its place"
         )
+    if found.dumps:
+        raise UsageError(
+            "is a dump of mongodump --archive, whose collections are not read where it is one file of several",
+            where=str(min(found.dumps)),
+            hint="make a kit of the dump itself: kit create --help",
+        )
     if not found.members:
         raise ContentError("has no file to make a kit of", where=str(source))
 

@@ -48,6 +48,8 @@ class InspectReport(KitFacts):
     collections: tuple[tuple[CollectionMember, Tally], ...]
     undeclared: tuple[MemberPath, ...]
     """Members that are named as collections of JSON lines are, and that nothing declares as such."""
+    dumps: tuple[MemberPath, ...]
+    """Members that begin as ``mongodump --archive`` writes them; their collections are not read."""
 
 
 def inspect(path: Path, environment: Environment | None = None) -> InspectReport:
@@ -62,6 +64,7 @@ def inspect(path: Path, environment: Environment | None = None) -> InspectReport
         return InspectReport(
             **facts(kit.reader, found),
             collections=tuple((found.collections[path], tally) for path, tally in found.tallies.items()),
+            dumps=tuple(found.dumps),
             undeclared=tuple(
                 path
                 for path in found.members

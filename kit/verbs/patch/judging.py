@@ -134,6 +134,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         judged = judge_kit(kit, expectation, read=read)
     judged.require(but=_ignored_obligations(request))
     _require_place(kit, judged.manifest)
+    _refuse_dumps(judged.survey)
     _require_appending(judged.survey, transforms)
     if judged.sidecars.archive is None:
         _refuse_linked(judged.survey, judged.manifest, transforms)
@@ -164,6 +165,20 @@ def _require_place(kit: OpenKit, manifest: Manifest) -> None:
             "is declared by the migration, and the manifest, which is of a foreign shape, cannot state it",
             where=str(min(declared)),
             hint="kit create --help",
+        )
+
+
+def _refuse_dumps(found: Survey) -> None:
+    """Check that no documents stay unpatched because they are in a dump in one stream.
+
+    Raises:
+        UsageError: There is such a dump.
+    """
+    if found.dumps:
+        raise UsageError(
+            "is a dump of mongodump --archive, whose collections are not read where it is a member",
+            where=str(min(found.dumps)),
+            hint="its publisher can make a kit of the dump: kit create --help",
         )
 
 

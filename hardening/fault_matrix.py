@@ -12,6 +12,7 @@ small share of it. The strikes are those of ``kit selftest`` (kit/verbs/selftest
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 import tempfile
@@ -35,12 +36,31 @@ from kit.verbs.verify.kits import Environment  # noqa: E402
 from kit.verbs.verify.obligations import Expectation  # noqa: E402
 from tests.kits import collection, observation, signed, write_kit  # noqa: E402
 
-PATCH, DELTA = "patch", "delta"
+PATCH, DELTA, RESHAPE = "patch", "delta", "reshape"
+PROJECTION = {
+    "schemaVersion": "1",
+    "id": "20260101_advisories_by_tenant",
+    "kind": "partition-key",
+    "description": "Makes a new collection, in a second pass over the kit.",
+    "transforms": [
+        {
+            "name": "reshape-project",
+            "parameters": {
+                "collection": "advisory_raw",
+                "target": "advisory_raw_by_tenant",
+                "targetPartitionKey": "tenant",
+                "validation": "SELECT VALUE COUNT(1) FROM c",
+            },
+        }
+    ],
+    "rollback": {"decision": "leave", "note": "the old collection is as it was"},
+}
 
 
 def bench_of(folder: Path, container: str, way: str, work: str) -> Bench:
-    """Make a bench for ``patch`` or for ``delta apply``."""
-    return Bench(folder, container, way, delta=_delta if work == DELTA else None)
+    """Make a bench for ``patch``, for one that makes a new collection, or for ``delta apply``."""
+    migration = json.dumps(PROJECTION) if work == RESHAPE else None
+    return Bench(folder, container, way, delta=_delta if work == DELTA else None, migration=migration)
 
 
 def _delta(folder: Path, base: Path, keys: Keys) -> Path:
@@ -84,7 +104,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     names = [
         (container, way, work)
-        for work in (PATCH, DELTA)
+        for work in (PATCH, DELTA, RESHAPE)
         for container in CONTAINERS
         for way in WAYS
         if options.only in f"{work} {container} {way}"

@@ -415,3 +415,52 @@ def test_any_number_of_workers_makes_the_same_bytes(reshape: Reshaping) -> None:
             described, *documents, name=f"three-{described['kind']}.tar.zst", options=(*NOTE, "--workers", 3)
         )
         assert one.read_bytes() == three.read_bytes()
+
+
+def test_a_delta_names_the_step_as_a_recipe(reshape: Reshaping, desk: Desk) -> None:
+    documents = [note(n, text=f"{n:09}" * 30) for n in range(200)]
+    outcome, output = reshape(COPY, *documents)
+    assert outcome.code == 0, outcome
+    base, delta, made = desk.kits / "kit.tar.zst", desk.kits / "step.delta", desk.kits / "made.tar.zst"
+    trust = desk.trust("vendor", "site")
+    built = kit("delta", "build", base, output, "--output", delta, "--signing-key", desk.keys / "site", *trust,
+                "--migration", desk.kits / "migration.json", "--json")  # fmt: skip
+    assert built.code == 0, built
+    assert "reshape-copy" in json.dumps(built.json)
+    applied = kit("delta", "apply", base, delta, "--output", made, *trust)
+    assert applied.code == 0, applied
+    assert kits.read(made) == kits.read(output)
+
+
+@pytest.mark.parametrize("described", [COPY, PROJECT], ids=["copy", "project"])
+def test_merkle_roots_are_made_of_what_is_there_now(reshape: Reshaping, desk: Desk, described: dict[str, Any]) -> None:
+    outcome, output = reshape(described, options=(*NOTE, "--merkle"))
+    assert outcome.code == 0, outcome
+    summaries = json.loads(kits.read(output)[kits.MANIFEST])["collections"]
+    assert all("merkleRoot" in one for one in summaries)
+    verdict = desk.verify(output, options=("--deep",))
+    assert verdict.code == 0, verdict
+
+
+def test_a_projection_of_some_tenants_copies_theirs(reshape: Reshaping, desk: Desk) -> None:
+    documents = [note(n, tenant="globex" if n % 2 else "acme") for n in range(6)]
+    for name in ("kit.tar", "kit.tar.zst"):
+        base = desk.kit(members(*documents), name=name)
+        outcome, output = reshape(PROJECT, base=base, name=f"some-{name}", options=(*NOTE, "--tenant", "acme"))
+        assert outcome.code == 0, outcome
+        made = decoded(output, "dump/notelett/notes_by_user.bson")
+        assert [one["_id"] for one in made] == ["n0", "n2", "n4"]
+        assert desk.verify(output, options=("--deep",)).code == 0
+        outcome, output = reshape(PROJECT, base=base, name=f"none-{name}", options=(*NOTE, "--tenant", "nobody"))
+        outcome.refused(64, "nobody")
+
+
+def test_a_foreign_manifest_lists_the_new_collection(reshape: Reshaping, desk: Desk) -> None:
+    chosen = members()
+    base = desk.kit(chosen, manifest=kits.foreign_manifest_of(chosen))
+    outcome, output = reshape(PROJECT, base=base)
+    assert outcome.code == 0, outcome
+    assert any(
+        one["name"].endswith("notes_by_user.bson") for one in json.loads(kits.read(output)[kits.MANIFEST])["artifacts"]
+    )
+    assert "no other byte" in desk.verify(output, options=("--deep",)).out

@@ -188,8 +188,17 @@ class Facts:
 class Bench:
     """One container patched in one way: the folder it starts from, the one it ends in, and a runner to strike."""
 
-    def __init__(self, folder: Path, container: str, way: str, *, delta: Delta | None = None) -> None:
+    def __init__(
+        self, folder: Path, container: str, way: str, *, delta: Delta | None = None, migration: str | None = None
+    ) -> None:
         """Make the kit, count the steps of a quiet run, and record its result.
+
+        Args:
+            folder: Where to work.
+            container: The name of the kit.
+            way: One of :data:`WAYS`.
+            delta: What builds the delta that is applied; None to patch.
+            migration: The migration that is run, as JSON; None for that of ``rawLinkset``.
 
         Raises:
             StoppedError: The child does not run, or a quiet run fails.
@@ -207,6 +216,9 @@ class Bench:
             "trusted": [str(keys.public)],
             "checkpoint": _CHECKPOINT,
         }
+        if migration is not None:
+            self.name = f"reshape {self.name}"
+            self.request["migration"] = migration
         if delta is not None:
             self.request["delta"] = str(delta(folder / "delta", self.start / container, keys))
         self.runner = _runner({})

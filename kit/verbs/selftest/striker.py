@@ -40,6 +40,7 @@ from typing import Any
 from kit.encryption import Credentials, Profile, shipped
 from kit.engine.interrupts import Interrupts
 from kit.errors import InterruptedRunError, KitError
+from kit.migrations import parse_migration
 from kit.signing import load_private, load_public
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.raw_linkset import RawLinkset
@@ -215,9 +216,12 @@ def patch_run(order: dict[str, Any]) -> Callable[[], object]:
     keys: dict[str, Any] | None = wanted.get("encrypt")
     key = load_private(Path(wanted["key"]), lambda: b"")
     trusted = [load_public(Path(path)) for path in wanted["trusted"]]
+    migration = parse_migration(wanted["migration"].encode(), random=os.urandom) if "migration" in wanted else None
+    transform = _sealing(keys) if keys else RawLinkset()
     request = PatchRequest(
         kit=place / wanted["kit"],
-        transforms=(_sealing(keys) if keys else RawLinkset(),),
+        transforms=(transform,) if migration is None else (),
+        migration=migration,
         keying=_keying(place, keys) if keys else None,
         trusted={one.key_id: one for one in [*trusted, key.public]},
         created_at=Timestamp(order["clock"]),

@@ -237,7 +237,7 @@ def _targets(
                 raise ContentError(
                     f"is there, and lacks documents that {transform.name} copies: a copy is made anew, or is complete",
                     where=str(other),
-                    hint="copy into a collection with another name, or start from the kit without this one",
+                    hint="copy into a collection with another name",
                 )
     return targets
 

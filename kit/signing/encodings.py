@@ -271,7 +271,7 @@ def public_blocks(data: bytes, where: str) -> list[bytes]:
     A text with a block of another kind is anything else: a private key in it is refused, not passed over.
 
     Raises:
-        KeyUnusableError: Beside the blocks is what is in no key file.
+        KeyUnusableError: Outside of the blocks is what is in no key file.
     """
     text = plain_text(data)
     begins = list(_BEGIN.finditer(text))

@@ -309,7 +309,7 @@ READ_ABOVE = {
         "encryption/key_records.py",
     ),
     *("encryption/envelope.py", "values/fields.py", "manifest/model.py", "manifest/provenance.py"),
-    *("manifest/reshape_record.py", "transforms/reshape/metadata.py"),
+    *("manifest/reshape_record.py", "transforms/reshape/metadata.py", "verbs/extract/dump.py"),
     *(
         "verbs/receipt.py",
         "verbs/prove/proof.py",

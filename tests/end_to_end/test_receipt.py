@@ -102,7 +102,7 @@ class TestGenuine:
         assert desk.verify(path, options=("--receipt", receipt, "--signing-key", desk.keys / "site")).code == 0
         assert "urn:offline-kit:page:v1" not in dsse.payload_of(receipt.read_bytes()).decode()
         assert check(receipt, *desk.trust("site")).code == 0
-        check(receipt, *desk.trust("site"), "--page", receipt).refused(2, "the receipt names no page")
+        check(receipt, *desk.trust("site"), "--page", receipt).refused(2, "is a receipt, not a report page")
 
 
 class TestRefused:
@@ -152,7 +152,7 @@ class TestRefused:
         statement = desk.kits / "statement"
         members = kits.read(desk.patched())
         statement.write_bytes(next(data for name, data in members.items() if name.endswith("patch.intoto.json")))
-        check(statement, *desk.trust("site")).refused(11, "predicateType")
+        check(statement, *desk.trust("site")).refused(5, "is a provenance statement, not a receipt")
 
     def test_a_signer_limited_to_collections_needs_the_kit(self, desk: Desk, tmp_path: Path) -> None:
         policy, path = tmp_path / "policy.json", desk.kit()

@@ -133,11 +133,16 @@ def export_changes(request: ExportRequest) -> ExportReport:
     _require_guarded(request)
     _require_appending(request.patch.described())
     require_outside(request.patch.kit, request.output)
-    with NewFolder(request.output) as folder, planning(replace(request.patch, merkle=False)) as planned:
+    with NewFolder(request.output) as folder, planning(_as_patch(request)) as planned:
         for error in (planned.report.refusal, *planned.report.stops):
             if error is not None:
                 raise error
         return _Export(request, planned, folder).write()
+
+
+def _as_patch(request: ExportRequest) -> PatchRequest:
+    # What a server would refuse is in the database already, or has no line (records.py).
+    return replace(request.patch, merkle=False, allow_unimportable=True)
 
 
 def _require_guarded(request: ExportRequest) -> None:

@@ -71,7 +71,7 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--snapshots",
                 type=KIT,
                 metavar="PATH",
-                help="Also look up snapshots and cached payloads in PATH: a kit, which is verified like KIT, or a dump.",
+                help="Also look up snapshots and cached payloads in PATH: a kit (verified like KIT) or a dump.",
             ),
             click.option(
                 "--insecure-unverified-snapshots",

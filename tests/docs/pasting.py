@@ -42,7 +42,7 @@ def paste(text: str, folder: Path) -> list[list[str]]:
     programs, log = folder / "programs", folder / "log"
     programs.mkdir(parents=True, exist_ok=True)
     (programs / "kit").write_text(_STUB)
-    for other in ("jq", "bsondump"):
+    for other in ("jq", "bsondump", "mongorestore"):
         (programs / other).write_text("#!/bin/sh\ncat\n")
     for program in programs.iterdir():
         program.chmod(0o755)

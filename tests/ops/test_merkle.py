@@ -15,7 +15,7 @@ from kit.errors import UsageError
 from kit.verbs.patch.patch import PatchReport, patch, resume
 from kit.verbs.verify.kits import Environment
 from tests import kits
-from tests.commands import ROOT, kit
+from tests.commands import ROOT, Outcome, kit
 from tests.end_to_end.desk import Desk, key
 from tests.faults.attacking import Attacker
 from tests.kits import MANIFEST, OBSERVATIONS, SNAPSHOTS, content, observation
@@ -25,6 +25,18 @@ from tests.ops.test_resume import IN_PLACE, output, request_for, strike
 IDLE = "dump/part/concelier/advisory_observations.bson.gz"
 EMPTY = "dump/concelier/nothing.bson"
 PATCHED_AT = "2026-01-02T00:00:00Z"
+
+
+class Permitting(Desk):
+    """A desk whose kits have an ``_id`` twice, which no server takes."""
+
+    def patch(self, path: Path, *options: object, **more: Any) -> Outcome:
+        return super().patch(path, *options, "--allow-unimportable", **more)
+
+
+@pytest.fixture(name="desk")
+def a_permitting_desk(tmp_path: Path) -> Desk:
+    return Permitting(tmp_path)
 
 
 def many() -> dict[str, bytes]:
@@ -174,7 +186,7 @@ def test_roots_that_are_missing_are_a_change_by_themselves_and_are_added_once(na
     path = desk.patched(desk.kit(many(), name=f"base-{name}"), name=name)
     before = kits.read(path)
     words = ("--in-place", "--merkle")
-    plan = kit("plan", path, *desk.trust("vendor", "site"), "--merkle", "--workers", 1)
+    plan = kit("plan", path, *desk.trust("vendor", "site"), "--merkle", "--allow-unimportable", "--workers", 1)
     assert (plan.code, "would add Merkle roots of" in plan.out) == (0, True), plan
     outcome = desk.patch(path, *words, trusting=("vendor", "site"))
     assert (outcome.code, "no document changed; Merkle roots of" in outcome.out) == (0, True), outcome

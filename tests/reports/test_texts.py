@@ -269,7 +269,7 @@ class TestJson:
         report = kit("inspect", KIT, "--workers", 1, "--json").json
         assert set(report) == {
             *("schemaVersion", "kit", "container", "storedBytes", "files", "fileBytes", "manifest"),
-            *("claimedSigners", "problems", "collections", "emptyFolders", "links", "permitted"),
+            *("claimedSigners", "problems", "collections", "emptyFolders", "links", "permitted", "undeclared"),
         }
         (collection,) = report["collections"]
         assert collection["tenants"]["acme"] == {
@@ -290,7 +290,7 @@ class TestJson:
         report = desk.patch(KIT, "--in-place", "--json").json if live else planned.json
         assert set(report) == {
             *("schemaVersion", "tool", "kit", "live", "container", "storedBytes", "createdAt", "base", "migration"),
-            "warnings",
+            *("warnings", "checklist"),
             *(
                 "transforms",
                 "stops",

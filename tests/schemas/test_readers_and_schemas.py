@@ -50,6 +50,7 @@ NOT_COMPARED = {
     "recovery": "written, and read by no command",
     "progress": "as recovery",
     "online-changes": "written; its reader is a program for mongosh, tests/database/test_online.py",
+    "comparison-receipt": "written; whoever gets it checks it as any DSSE envelope",
     "configuration": "it is TOML; tests/cli/test_configuration.py",
 }
 """Formats without a reader of the whole; so are those of reports, which are printed only."""

@@ -269,7 +269,7 @@ class TestJson:
         report = kit("inspect", KIT, "--workers", 1, "--json").json
         assert set(report) == {
             *("schemaVersion", "kit", "container", "storedBytes", "files", "fileBytes", "manifest"),
-            *("claimedSigners", "problems", "collections", "emptyFolders", "links", "permitted", "undeclared"),
+            *("claimedSigners", "problems", "collections", "emptyFolders", "links", "permitted", "undeclared", "dumps"),
         }
         (collection,) = report["collections"]
         assert collection["tenants"]["acme"] == {

@@ -116,10 +116,14 @@ function openState(folder, name, database, isNew) {
     if (there.export !== own.export || there.database !== own.database) {
       fail(`${name} is the state of another export or database: name another folder`);
     }
-  } else if (fs.readdirSync(name).length > 0) {
+  } else if (fs.readdirSync(name).some((each) => each !== 'state.json.new')) {
     fail(`${name} has files and is no state of this program: name another folder`);
   } else {
-    fs.writeFileSync(file, `${JSON.stringify(own)}\n`, { flag: 'wx', mode: 0o600 });
+    const made = fs.openSync(`${file}.new`, 'w', 0o600);
+    fs.writeSync(made, `${JSON.stringify(own)}\n`);
+    fs.fsyncSync(made);
+    fs.closeSync(made);
+    fs.renameSync(`${file}.new`, file);
   }
 }
 
@@ -293,6 +297,8 @@ function main() {
   const { action, state, database, tenant } = readOptions(found);
   const { field } = found;
   const names = [...found.matched, field];
+  // What decides is read where it is written, whatever the connection string prefers.
+  db.getMongo().setReadPref('primary');
   if (action !== 'check') {
     openState(folder, state, database, action === 'apply');
   }

@@ -18,6 +18,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import bson
+from bson.errors import BSONError
+
 from kit.documents import Kind, Run, document_name, element, elements, find, index, string_at
 from kit.documents.kinds import INT32
 from kit.engine.checks import Refusals, cut
@@ -86,7 +89,7 @@ class ExportedRun:
     left_by_tenant: Counter[str] = field(default_factory=Counter)
 
 
-class _UnsafeError(Exception):
+class UnsafeError(Exception):
     """There is no safe line for a document."""
 
     def __init__(self, fault: Fault, reason: str) -> None:
@@ -111,7 +114,7 @@ def export_run(work: RunWork, run: Run, limit: int | None, tool: DatabaseTool) -
         tenant = tenant_of(document, index(document))
         try:
             lines.append(line_of(document, tool))
-        except _UnsafeError as error:
+        except UnsafeError as error:
             result.left_by_tenant[tenant] += 1
             if len(result.left) < MAX_LEFT:
                 result.left.append(
@@ -133,25 +136,50 @@ def line_of(document: bytes, tool: DatabaseTool) -> bytes:
     """Return the line of a document that has its ``rawLinkset``, with the line feed.
 
     Raises:
-        _UnsafeError: It has none.
+        UnsafeError: It has none.
     """
     places = index(document)
     if b"_id" not in places:
-        raise _UnsafeError(Fault.NO_ID, "it has no _id")
+        raise UnsafeError(Fault.NO_ID, "it has no _id")
     kind, start, _ = places[b"_id"]
     if kind in _UNSTORABLE or (kind == Kind.DOCUMENT and _has_operator(document, start)):
-        raise _UnsafeError(Fault.UNSTORABLE_ID, "no server stores such an _id (an array, a pattern, or a name with $)")
+        raise UnsafeError(Fault.UNSTORABLE_ID, "no server stores such an _id (an array, a pattern, or a name with $)")
     parts = [_copy(document, places, "_id")]
     if tool is DatabaseTool.MONGOSH:
         parts.append(element("match", Kind.DOCUMENT, _document(*_matches(document))))
     parts.append(_copy(document, places, RAW_LINKSET))
+    made = _document(*parts)
     try:
-        line = extended_json(_document(*parts))
+        line = _plain_line(made) or extended_json(made)
     except BsonError as error:
-        raise _UnsafeError(Fault.NOT_IN_JSON, str(error)) from error
+        raise UnsafeError(Fault.NOT_IN_JSON, str(error)) from error
     if tool is DatabaseTool.MONGOSH and (name := _misread_name(line)) is not None:
-        raise _UnsafeError(Fault.NOT_IN_JAVASCRIPT, f"JavaScript would move or misread the name {name!r}")
+        raise UnsafeError(Fault.NOT_IN_JAVASCRIPT, f"JavaScript would move or misread the name {name!r}")
     return line + b"\n"
+
+
+def _plain_line(document: bytes) -> bytes | None:
+    """Return what :func:`extended_json` does, in a fifth of the time; None unless all values are texts.
+
+    Extended JSON has texts, lists and objects as they are, but for an object with a name that begins with ``$``.
+    """
+    try:
+        decoded = bson.decode(document)
+        if not _is_plain(decoded) or bson.encode(decoded) != document:
+            return None
+    except (BSONError, ValueError, RecursionError):
+        return None
+    return json.dumps(decoded, separators=(",", ":")).encode("ascii")
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return type(value) is str
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values())) and not any(name.startswith("$") for name in value)
+    return False
 
 
 _UNSTORABLE = frozenset({Kind.ARRAY, Kind.REGEX, Kind.UNDEFINED})
@@ -183,7 +211,7 @@ def _matches(document: bytes) -> list[bytes]:
     """Return the elements that the document in the database must still have.
 
     Raises:
-        _UnsafeError: There is no content hash.
+        UnsafeError: There is no content hash.
     """
     found: list[bytes] = []
     if (tenant := tenant_of(document, index(document))) != NO_TENANT:
@@ -196,9 +224,9 @@ def _matches(document: bytes) -> list[bytes]:
             if place.kind == Kind.STRING:
                 return [*found, _string(".".join(path), string_at(document, place))]
         except BsonError as error:
-            raise _UnsafeError(Fault.NO_CONTENT_HASH, str(error)) from error
+            raise UnsafeError(Fault.NO_CONTENT_HASH, str(error)) from error
         break
-    raise _UnsafeError(Fault.NO_CONTENT_HASH, f"it has no text at {' or '.join(HASHES)}, so no revision can be noticed")
+    raise UnsafeError(Fault.NO_CONTENT_HASH, f"it has no text at {' or '.join(HASHES)}, so no revision can be noticed")
 
 
 def _string(name: str, text: str) -> bytes:

@@ -57,10 +57,10 @@ class Checkout:
         program.write_text(f"#!{place}/bin/python\nfrom kit.cli import main\nmain()\n")
         program.chmod(0o755)
         made_from = re.search(r"inputs=(.*)\n", (self.root / "scripts/environment.sh").read_text())
-        bson = re.search(r"bson=(\S+)\n", (self.root / "scripts/environment.sh").read_text())
+        packages = re.search(r"packages=(.*)\n", (self.root / "scripts/environment.sh").read_text())
         assert made_from is not None
-        assert bson is not None
-        script = f'root={self.root}; bson={bson[1]}; printf %s "{made_from[1]}" > {place}/.made-from-run'
+        assert packages is not None
+        script = f'root={self.root}; packages={packages[1]}; printf %s "{made_from[1]}" > {place}/.made-from-run'
         subprocess.run(["sh", "-c", script], check=True)
 
     def write_cargo(self, script: str) -> None:

@@ -199,6 +199,11 @@ class Transform(Protocol):
         """Return whether it does all or nothing, so that no ``--limit`` goes with it."""
         return False
 
+    @property
+    def follows(self) -> str | None:
+        """Return the transform that must have run in an earlier migration: no migration has both."""
+        return None
+
     def indexes(self, name: CollectionName) -> bool:  # noqa: ARG002
         """Return whether documents of that collection must be gathered for :class:`Lookup` before any run."""
         return False

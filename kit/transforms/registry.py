@@ -144,8 +144,8 @@ def to_json(transform: Transform) -> dict[str, Any]:
 def check_order(transforms: Sequence[Transform]) -> None:
     """Refuse an order, or a company, in which a transform could not read what it derives from.
 
-    That is a transform after one that seals values, and any at all next to one that copies into a new collection: the
-    copies are of the documents as they were.
+    That is a transform after one that seals values, any at all next to one that copies into a new collection (the
+    copies are of the documents as they were), and one next to the one that it follows in a later migration.
 
     Raises:
         UsageError: There is one.
@@ -153,6 +153,10 @@ def check_order(transforms: Sequence[Transform]) -> None:
     projecting = next((one for one in transforms if one.projection is not None), None)
     if projecting is not None and len(transforms) > 1:
         raise UsageError(f"{projecting.name} copies documents as they are", hint="give it a migration of its own")
+    names = {transform.name for transform in transforms}
+    early = next((one for one in transforms if one.follows in names), None)
+    if early is not None:
+        raise UsageError(f"{early.name} follows {early.follows} in a later migration", hint="make two migrations")
     sealing: Transform | None = None
     for transform in transforms:
         if transform.keyed is not None:

@@ -464,3 +464,40 @@ def test_a_foreign_manifest_lists_the_new_collection(reshape: Reshaping, desk: D
         one["name"].endswith("notes_by_user.bson") for one in json.loads(kits.read(output)[kits.MANIFEST])["artifacts"]
     )
     assert "no other byte" in desk.verify(output, options=("--deep",)).out
+
+
+def test_a_copy_and_a_removal_are_never_one_migration(reshape: Reshaping) -> None:
+    both = migration(
+        "rename",
+        ("reshape-copy", {"from": "state", "to": "status"}),
+        ("reshape-remove", {"from": "state", "to": "status"}),
+    )
+    refused(*reshape(both), 11, "in a later migration")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+def test_a_validator_is_tightened_in_a_later_step(reshape: Reshaping, desk: Desk, suffix: str) -> None:
+    chosen = members(note(1, pinned=True), note(2, pinned=None))
+    chosen[METADATA + suffix] = kits.stored(METADATA + suffix, chosen.pop(METADATA))
+    outcome, output = reshape(REQUIRE, base=desk.kit(chosen))
+    assert outcome.code == 0, outcome
+    found = kits.read(output)
+    assert b'["_id","pinned"]' in kits.plain(found[METADATA + suffix], METADATA + suffix)
+    assert {name for name in chosen if found[name] != chosen[name]} == {METADATA + suffix}
+    verdict = desk.verify(output, options=("--deep",))
+    assert verdict.code == 0, verdict
+    assert ("no other byte" in verdict.out) == (suffix == ""), verdict
+    assert ("is not proven: " in verdict.out) == (suffix != ""), verdict
+
+
+def test_a_collection_is_selected_by_its_own_name_only(reshape: Reshaping) -> None:
+    outcome, output = reshape(COPY, options=(*NOTE, "--collection", "notelett.notes"))
+    assert outcome.code == 0, outcome
+    assert all(one["status"] == "open" for one in decoded(output))
+    outcome, other = reshape(COPY, name="other.tar.zst", options=(*NOTE, "--collection", "users"))
+    refused(outcome, other, 64, "changes notes alone")
+
+
+def test_tables_that_merge_too_many_ids_are_refused(reshape: Reshaping) -> None:
+    many = {"owners": {f"a{n}": "b" for n in range(400)}, "workspaces": {f"c{n}": "d" for n in range(400)}}
+    refused(*reshape(migration("ownership", ("reshape-owner", many))), 11, "too many to be undone")

@@ -92,7 +92,11 @@ REFUSED_BEYOND_THE_SCHEMA = [
         r"no name of an element|or around it|names no other collection|fields must name",
         "what is in a path or name",
     ),
-    ("migration", r"does not lead from a value|maps neither|which it also leads from", "a table and its other parts"),
+    (
+        "migration",
+        r"does not lead from a value|maps neither|too many to be undone|which it also leads from",
+        "a table and its other parts",
+    ),
     ("migration", r"the kind .* does not describe", "a kind and the transforms"),
     ("migration", r"cannot select by productId", "a selection and the transform"),
     (

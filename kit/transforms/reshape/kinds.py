@@ -6,6 +6,7 @@ change of ``_id``, ``productId``, ``createdAt`` or the partition key is refused 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ from kit.transforms.reshape.projecting import ReshapeProject
 from kit.transforms.reshape.rename import ReshapeCopy, ReshapeRemove
 from kit.transforms.reshape.scope import TENANT, Reshape, protected
 from kit.transforms.reshape.values import TypedValue
+from kit.transforms.undoing import MOST_WAYS
 from kit.values.fields import Members
 
 if TYPE_CHECKING:
@@ -151,6 +153,9 @@ def _owner(given: Members, shared: dict[str, Any], where: str) -> Reshape:  # no
         raise given.refusal("maps neither an owner nor a workspace")
     owner = _mapped_path(given, "ownerPath", "userId", shared["partition_key"] if owners else None)
     workspace = _mapped_path(given, "workspacePath", "workspaceId", shared["partition_key"] if workspaces else None)
+    ways = [max(Counter(new for _, new in table).values(), default=0) + 1 for table in (owners, workspaces)]
+    if ways[0] * ways[1] >= MOST_WAYS:
+        raise given.refusal(f"leads from {ways[0]:,} owners and {ways[1]:,} workspaces to one: too many to be undone")
     if owner.overlaps(workspace):
         raise given.refusal("is the path of the workspace, too", "ownerPath")
     return ReshapeOwner(**shared, owner_path=owner, workspace_path=workspace, owners=owners, workspaces=workspaces)

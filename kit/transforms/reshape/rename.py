@@ -93,6 +93,7 @@ class ReshapeRemove(_Rename):
     name = NAME
     version = 1
     description = "Removes a field that was copied to its new name."
+    follows = ReshapeCopy.NAME
 
     def change(self, document: bytes, places: Mapping[bytes, Place], tenant: str, *, is_selected: bool) -> Change:
         """See :class:`Reshape`."""

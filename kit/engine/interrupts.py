@@ -5,7 +5,7 @@ must not be left in the middle: an exception between the two steps in which ``th
 leaves it held or gives it back twice, and the program hangs or ends in an unrelated error. And what is raised in a
 finaliser is dropped. In both cases a timer repeats the interrupt until it is let through; after :data:`PATIENCE` it is
 raised wherever it falls. A thread that waits for workers is within the library nearly always: the timer would find it
-elsewhere by chance only, so it raises the interrupt itself between two waits (:class:`kit.waiting.SafePoint`).
+elsewhere by chance only, so it raises the interrupt itself between two waits (:mod:`kit.safe_point`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
-from kit.waiting import SAFE_POINT
+from kit.safe_point import SAFE_POINT
 
 PATIENCE: Final = 5.0
 """Seconds for which a wait of the library may finish; a piece of work takes a fraction of one."""

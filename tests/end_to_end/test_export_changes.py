@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import subprocess
 import sys
@@ -131,6 +132,22 @@ class TestLines:
         members[SNAPSHOTS] = kits.collection([snapshot(1, linkset={"aliases": [], "notes": notes})])
         assert export(desk, desk.kit(members), tmp_path / "out").code == 0
         assert lines_of(tmp_path / "out")[0]["rawLinkset"]["notes"] == notes
+
+    def test_what_has_no_line_because_of_javascript_is_what_node_reads_otherwise(
+        self, desk: Desk, tmp_path: Path
+    ) -> None:
+        names = ("7", "11", "07", "a", "-1", "4294967294", "4294967295")
+        orders = [one for count in (1, 2, 3) for one in itertools.permutations(names, count)]
+        ids = [dict.fromkeys(order, "x") for order in orders]
+        spelled = [json.dumps({"_id": one}, separators=(",", ":")) for one in ids]
+        program = "for (const line of require('fs').readFileSync(0, 'utf8').trim().split('\\n'))"
+        program += " console.log(JSON.stringify(JSON.parse(line)) === line)"
+        same = run(tool("node"), "-e", program, data="\n".join(spelled).encode()).decode().split()
+        path = desk.kit(kits.content(*(observation(number, _id=one) for number, one in enumerate(ids))))
+        assert export(desk, path, tmp_path / "out").code == 0
+        found = [json.dumps({"_id": line["_id"]}, separators=(",", ":")) for line in lines_of(tmp_path / "out")]
+        assert found == [line for line, is_same in zip(spelled, same, strict=True) if is_same == "true"]
+        assert len(found) < len(spelled) == 259
 
 
 class TestFolder:

@@ -34,8 +34,7 @@ SCHEMA = json.loads((ROOT / "schemas" / "extract-report.schema.json").read_text(
 
 
 def extract(desk: Desk, path: Path, output: object, *options: object) -> Outcome:
-    trusted = ("--trusted-key", desk.keys / "vendor.pub.pem")
-    return kit("extract", path, *trusted, "--workers", 1, "--archive", "--output", output, *options)
+    return kit("extract", path, *desk.trust("vendor"), "--workers", 1, "--archive", "--output", output, *options)
 
 
 def read(data: bytes) -> tuple[Prelude, dict[Name, bytes]]:
@@ -87,8 +86,7 @@ def test_a_dump_that_was_extracted_becomes_the_kit_that_it_was_extracted_from(de
 
 
 def test_a_dump_goes_to_standard_output(path: Path, desk: Desk) -> None:
-    trusted = ("--trusted-key", desk.keys / "vendor.pub.pem")
-    run = subprocess_kit("extract", path, *trusted, "--archive", "--output", "-", "--progress", "none")
+    run = subprocess_kit("extract", path, *desk.trust("vendor"), "--archive", "--output", "-", "--progress", "none")
     assert run.returncode == 0, run
     assert read(run.stdout)[1] == {OBSERVATIONS: FIRST + SECOND, ODD: OTHER, USERS: OTHER}
 

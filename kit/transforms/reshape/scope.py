@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol, Self
 from kit.documents import Kind, Place, append, document_name, index, replace, string_at, without_last
 from kit.encryption.envelope import looks_like
 from kit.encryption.field_map import IDENTITY, PRODUCT_ID, FieldPath
-from kit.errors import ContentError, KitError
+from kit.errors import ContentError, KitError, UsageError
 from kit.transforms.change import Change, Finding
 from kit.transforms.protocol import Lookup, Selection, Transform
 from kit.values import CollectionName
@@ -144,7 +144,19 @@ class Reshape(Transform, Protocol):
     def selecting(self, selection: Selection) -> Self:
         """See the protocol."""
         product = selection.product_id if selection.product_id is not None else self.product_id
-        return with_changes(self, partitions=selection.tenants, product_id=product)
+        database = self.database
+        if selection.collections is not None:
+            databases = {one.database for one in selection.collections if one.collection == self.collection}
+            others = [str(one) for one in selection.collections if one.collection != self.collection]
+            wrong = len(databases) != 1 or (database is not None and not databases <= {"", database})
+            if others or wrong:
+                raise UsageError(
+                    f"{self.name} changes {self.collection} alone, and cannot select"
+                    f" {', '.join(sorted(map(str, selection.collections)))}",
+                    hint="one migration for each collection",
+                )
+            database = next(iter(databases)) or database
+        return with_changes(self, partitions=selection.tenants, product_id=product, database=database)
 
     def alternatives(self, tenants: frozenset[str] | None) -> Iterator[Self]:
         """See the protocol."""

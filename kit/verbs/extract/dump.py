@@ -54,7 +54,8 @@ def plan_dump(kit: OpenKit, found: Survey, chosen: Iterable[CollectionName]) -> 
             described.setdefault(name, {})[member.path] = read_whole(member, body, codec, kit.reader.limits)
         codec = next(codec for codec in reversed(Codec) if member.path.text.endswith(codec.value))
         if member.path.text.removesuffix(codec.value).rpartition("/")[2] == ORIGIN:
-            origins.update(_origins(read_whole(member, body, codec, kit.reader.limits), kit.reader.limits))
+            origin = stated_origin(read_whole(member, body, codec, kit.reader.limits), kit.reader.limits)
+            origins.update((origin,) if origin is not None else ())
 
     read_again(kit.reader, found, visit)
     entries: list[Described] = []
@@ -66,8 +67,8 @@ def plan_dump(kit: OpenKit, found: Survey, chosen: Iterable[CollectionName]) -> 
         twice = next(one.name for one in entries if sum(other.name == one.name for other in entries) > 1)
         raise ContentError(f"two collections of the kit are {twice} in a dump", hint="choose one with --collection")
     unknown = Origin(server_version=_UNKNOWN, tool_version=f"{TOOL} {VERSION}")
-    origin = origins.pop() if len(origins) == 1 else unknown
-    return DumpPlan(prelude=Prelude(origin=origin, described=tuple(entries)), names=names)
+    stated = origins.pop() if len(origins) == 1 else unknown
+    return DumpPlan(prelude=Prelude(origin=stated, described=tuple(entries)), names=names)
 
 
 def _describe(
@@ -81,7 +82,7 @@ def _describe(
     metadata = _text(data, path)
     collection = collection_of(stem if is_series else name.collection)
     if is_cut(name.collection):
-        collection = _stated_name(name, data, limits)
+        collection = stated_name(data, limits, where=str(name))
     real = CollectionName(database=name.database, collection=collection)
     entry = Described(name=real, metadata=metadata, sort=Sort.TIME_SERIES if is_series else Sort.COLLECTION)
     return entry, entry.data_names[0]
@@ -108,24 +109,31 @@ def _text(data: bytes, where: str) -> str:
     return text
 
 
-def _stated_name(name: CollectionName, data: bytes, limits: Limits) -> str:
-    found = strict_json.parse(data, limits=limits, where=f"metadata of {name}") if data else {}
+def stated_name(data: bytes, limits: Limits, *, where: str) -> str:
+    """Return the name that metadata state of their collection.
+
+    Raises:
+        ContentError: They are no JSON, or state none.
+    """
+    found = strict_json.parse(data, limits=limits, where=where) if data else {}
     stated = found.get("collectionName") if isinstance(found, dict) else None
     if not isinstance(stated, str) or not stated or "\0" in stated:
-        raise ContentError(f"the name of {name} is cut, and its metadata do not state it (collectionName)")
+        raise ContentError("its name is cut, and there are no metadata that state it (collectionName)", where=where)
     return stated
 
 
-def _origins(data: bytes, limits: Limits) -> Iterator[Origin]:
-    """Yield what the file states, if it states where a dump is from."""
+def stated_origin(data: bytes, limits: Limits) -> Origin | None:
+    """Return where a dump is from; None if the file is not one that states it."""
     try:
         found = strict_json.parse(data, limits=limits, where=ORIGIN)
     except KitError:
-        return
-    if isinstance(found, dict):
-        server, tool = found.get("ServerVersion"), found.get("ToolVersion", f"{TOOL} {VERSION}")
-        if isinstance(server, str) and isinstance(tool, str) and "\0" not in server + tool:
-            yield Origin(server_version=server, tool_version=tool)
+        return None
+    if not isinstance(found, dict):
+        return None
+    server, tool = found.get("ServerVersion"), found.get("ToolVersion", f"{TOOL} {VERSION}")
+    if not isinstance(server, str) or not isinstance(tool, str) or "\0" in server + tool:
+        return None
+    return Origin(server_version=server, tool_version=tool)
 
 
 class DumpFile:

@@ -397,6 +397,7 @@ _COMMANDS = {
     "core": ("fuzz_core", "core", "seeds"),
     "sealing": ("fuzz_sealing", "sealing", "seeds"),
     "core-reading": ("fuzz_core", "reading", "seeds"),
+    "json-collections": ("fuzz_json", "texts", "seeds"),
     "delta-core": ("fuzz_delta", "delta_core", "seeds"),
     "dump": ("fuzz_dumps", "dump", "seeds"),
     "pax": ("fuzz_archives", "pax", "pax_seeds"),

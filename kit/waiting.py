@@ -14,6 +14,7 @@ from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from kit.errors import StoppedError
+from kit.safe_point import SAFE_POINT
 
 T = TypeVar("T")
 
@@ -21,33 +22,6 @@ LOOK_SECONDS: Final = 1.0
 """Seconds between two checks that the workers are alive."""
 _WAKE_SECONDS: Final = 0.25
 """Seconds after which a wait for a result is begun anew, so that an interrupt can end it."""
-
-
-class SafePoint:
-    """The place between two waits: no lock of the library is held, so a postponed interrupt may be raised there.
-
-    A thread that only waits is in the library's code at any other time (:mod:`kit.engine.interrupts`).
-    """
-
-    def __init__(self) -> None:
-        self._raise_postponed: Callable[[], None] | None = None
-
-    def call(self, raise_postponed: Callable[[], None]) -> None:
-        """Call ``raise_postponed`` whenever this place is reached."""
-        self._raise_postponed = raise_postponed
-
-    def reach(self) -> None:
-        """Raise the interrupt that was postponed, if there is one, in the main thread, which alone gets signals.
-
-        Raises:
-            KeyboardInterrupt: There is.
-        """
-        if self._raise_postponed is not None and threading.current_thread() is threading.main_thread():
-            self._raise_postponed()
-
-
-SAFE_POINT: Final = SafePoint()
-"""Of this process."""
 
 
 def result_of(future: Future[T], is_lost: Callable[[], bool]) -> T:

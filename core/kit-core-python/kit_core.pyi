@@ -406,6 +406,24 @@ def census(
 def census_sum(one: bytes, other: bytes, examples: int) -> bytes | None:
     """Return the sum of two tables."""
 
+def json_views(
+    data: bytes, at: Sequence[tuple[int, int]], most: tuple[int, int, int]
+) -> tuple[bytes, list[int], list[int]] | None:
+    """Return the documents that texts represent.
+
+    Args:
+        data: What the texts are in.
+        at: Begin and end of each.
+        most: Bytes of a document, levels of nesting, and values, at most.
+
+    Returns:
+        The documents, back to back, and the end of each; and the numbers of the texts that are left to the reference,
+        which have nothing in between.
+    """
+
+def json_spell(data: bytes, places: Sequence[tuple[int, int]]) -> list[bytes] | None:
+    """Return the elements at each of ``places`` as members of a JSON object; None where the reference must do it."""
+
 def tables() -> str:
     """Return what is read of each format, as JSON by the name of its extractor.
 

@@ -76,3 +76,7 @@ census = None if ABSENCE else kit_core.census
 """The table of a run: what there is on each path."""
 census_sum = None if ABSENCE else kit_core.census_sum
 """The sum of two such tables."""
+json_views = None if ABSENCE else kit_core.json_views
+"""The documents that the texts of a run represent."""
+json_spell = None if ABSENCE else kit_core.json_spell
+"""Elements as members of a JSON object."""

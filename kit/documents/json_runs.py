@@ -14,8 +14,8 @@ from itertools import accumulate
 from typing import Final
 
 from kit.documents.framing import RUN_BYTES, Run, Texts, elements_in, joined
-from kit.documents.json_view import after_blanks, view
-from kit.errors import BsonError, KitError
+from kit.documents.json_view import after_blanks, views
+from kit.errors import BsonError
 from kit.values import Limits, Price
 
 _BLANKS: Final = b" \t\r\n"
@@ -118,11 +118,15 @@ class _Runs:
     def take(self) -> Run:
         """Return the open run, and begin the next."""
         texts = Texts(data=b"".join(self._parts), spans=tuple(self._spans))
-        found = list(self._views(texts))
+        limits = self._limits
+        found = views(texts.data, texts.spans, limits=limits, start=self._offset, first=self._first)
+        data = b"".join(found)
+        elements = elements_in(data, exactly=limits.is_work_scarce())
+        limits.spend(Price.DOCUMENT * len(found) + Price.ELEMENT * elements, where=f"document {self._first}")
         run = Run(
             first=self._first,
             offset=self._offset,
-            data=b"".join(found),
+            data=data,
             ends=tuple(accumulate(map(len, found))),
             texts=texts,
         )
@@ -130,18 +134,6 @@ class _Runs:
         self._offset += len(texts.data)
         self._parts, self._held, self._spans = [], 0, []
         return run
-
-    def _views(self, texts: Texts) -> Iterator[bytes]:
-        limits = self._limits
-        for number, (start, end) in enumerate(texts.spans, self._first):
-            where = f"document {number}"
-            try:
-                found = view(texts.data[start:end], limits=limits, start=self._offset + start)
-            except KitError as error:
-                raise error.inside(where) from error.__cause__
-            elements = elements_in(found, exactly=limits.is_work_scarce())
-            limits.spend(Price.DOCUMENT + Price.ELEMENT * elements, where=where)
-            yield found
 
     def finish(self) -> Iterator[Run]:
         """Yield the last run; also one without documents, if it has bytes."""

@@ -71,37 +71,27 @@ def _spell_text(text: bytes) -> bytes:
         raise BsonError("a string is not UTF-8") from error
 
 
-def append(text: bytes, element: bytes, *, is_empty: bool) -> bytes:
+def append(text: bytes, member: bytes, *, is_empty: bool) -> bytes:
     """Return the text of an object with one more member, which is the last.
 
     Args:
         text: The text of a strict JSON object without a member of this name.
-        element: The member, as a BSON element.
+        member: As :func:`spell_element` spells it.
         is_empty: Whether the object has no member.
     """
-    return b"%b%b%b}" % (text[:-1], b"" if is_empty else b",", spell_element(element))
+    return b"%b%b%b}" % (text[:-1], b"" if is_empty else b",", member)
 
 
-def without_last(text: bytes, element: bytes, *, is_only: bool) -> bytes | None:
+def without_last(text: bytes, member: bytes, *, is_only: bool) -> bytes | None:
     """Return a text without its last member, as it was before :func:`append`; None where it ends in other bytes.
 
     Args:
         text: The text of an object.
-        element: The last member, as a BSON element.
+        member: The last member, as :func:`spell_element` spells it.
         is_only: Whether it is the only one.
-
-    Raises:
-        BsonError: The element is of a type that is never appended.
     """
-    added = b"%b%b}" % (b"" if is_only else b",", spell_element(element))
+    added = b"%b%b}" % (b"" if is_only else b",", member)
     return text[: -len(added)] + _BRACE if text.endswith(added) else None
-
-
-def element_after(before: bytes, after: bytes) -> bytes | None:
-    """Return what ``after`` has behind the elements of the view ``before``; None where it has other changes."""
-    start = len(before) - 1
-    is_longer = len(after) > len(before) and after[4:start] == before[4:start]
-    return after[start:-1] if is_longer else None
 
 
 def is_empty(document: bytes) -> bool:

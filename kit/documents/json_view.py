@@ -14,12 +14,13 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from kit.documents import core
 from kit.documents.extended_json import TYPE_NAMES, typed
 from kit.documents.kinds import INT32, Kind
-from kit.errors import BsonError
+from kit.errors import BsonError, KitError
 from kit.values import Limits
 
 _ID, _OTHER_ID = b"_id", b"id"
@@ -32,6 +33,7 @@ _TOKEN: Final = re.compile(
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 _ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _WORDS: Final = {b"true": (Kind.BOOLEAN, b"\1"), b"false": (Kind.BOOLEAN, b"\0"), b"null": (Kind.NULL, b"")}
+_MAX_BOUND: Final = 2**31
 _MAX_DIGITS: Final = 20
 """No 64-bit integer is longer, its sign included."""
 
@@ -97,6 +99,47 @@ def view(text: bytes, *, limits: Limits, start: int = 0) -> bytes:
     found = encode_document(members)
     limits.check("document_bytes", len(found), where=f"byte {start}")
     return found
+
+
+def views(
+    data: bytes, spans: Sequence[tuple[int, int]], *, limits: Limits, start: int = 0, first: int = 0
+) -> list[bytes]:
+    """Return the views of several texts.
+
+    Args:
+        data: What the texts are in.
+        spans: Begin and end of each.
+        limits: As of :func:`view`.
+        start: Offset of the data in what it is from, for messages.
+        first: Ordinal of the first text, for messages.
+
+    Raises:
+        KitError: As :func:`view`; names the ordinal, too.
+    """
+    most = (_bounded(limits.document_bytes), _bounded(limits.document_depth), _bounded(limits.document_elements))
+    seen = core.json_views(data, spans, most) if core.json_views is not None else None
+    if seen is None:
+        return [
+            _named_view(data[begin:end], limits, start + begin, number)
+            for number, (begin, end) in enumerate(spans, first)
+        ]
+    body, ends, alone = seen
+    found = [body[begin:end] for begin, end in zip((0, *ends), ends, strict=False)]
+    for number in alone:
+        begin, end = spans[number]
+        found[number] = _named_view(data[begin:end], limits, start + begin, first + number)
+    return found
+
+
+def _bounded(limit: int) -> int:
+    return min(limit, _MAX_BOUND)
+
+
+def _named_view(text: bytes, limits: Limits, start: int, ordinal: int) -> bytes:
+    try:
+        return view(text, limits=limits, start=start)
+    except KitError as error:
+        raise error.inside(f"document {ordinal}") from error.__cause__
 
 
 def _parse(text: bytes, limits: Limits) -> _Open:  # noqa: C901, PLR0912, PLR0915  one state machine

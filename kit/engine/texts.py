@@ -7,13 +7,13 @@ Laws: a document whose view does not change keeps its text; the bytes between do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from kit.documents import Kind, Run, Texts, document_name, elements
-from kit.documents.json_text import append, element_after, is_empty, without_last
-from kit.documents.json_view import view
+from kit.documents import Kind, Run, Texts, core, document_name, elements
+from kit.documents.json_text import append, is_empty, spell_element, without_last
+from kit.documents.json_view import views
 from kit.errors import BsonError, ContentError, DigestError, KitError
 from kit.values import Limits
 
@@ -27,23 +27,45 @@ def respell(run: Run, after: Run, touched: Sequence[bool]) -> Run:
         ContentError: A view changed in a way that has no text; names the document's ordinal.
     """
     texts = _texts(run)
+    places = list(_added(run, after, touched))
     changed: dict[int, bytes] = {}
-    for number, was_touched in enumerate(touched):
-        if was_touched:
-            start, end = texts.spans[number]
-            changed[number] = _changed(run, after, number, texts.data[start:end])
+    for number, member in zip(_numbers(touched), _spell_all(run, after, places, touched), strict=True):
+        start, end = texts.spans[number]
+        changed[number] = append(texts.data[start:end], member, is_empty=is_empty(run.document(number)))
     return replace(after, texts=_with(texts, changed))
 
 
-def _changed(run: Run, after: Run, number: int, text: bytes) -> bytes:
-    before = run.document(number)
-    added = element_after(before, after.document(number))
-    try:
-        if added is not None:
-            return append(text, added, is_empty=is_empty(before))
-    except BsonError as error:
-        raise ContentError(error.what, where=_where(run, number)) from error
-    raise ContentError("a change other than an element at the end has no text here", where=_where(run, number))
+def _numbers(touched: Sequence[bool]) -> list[int]:
+    return [number for number, was_touched in enumerate(touched) if was_touched]
+
+
+def _added(run: Run, after: Run, touched: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """Yield where, in the views after, the elements are that were added to each document that was touched.
+
+    Raises:
+        ContentError: Something else was done to one.
+    """
+    for number in _numbers(touched):
+        before, document = run.document(number), after.document(number)
+        last = len(before) - 1
+        if len(document) <= len(before) or document[4:last] != before[4:last]:
+            what = "a change other than an element at the end has no text here"
+            raise ContentError(what, where=_where(run, number))
+        end = after.ends[number]
+        yield end - len(document) + last, end - 1
+
+
+def _spell_all(run: Run, after: Run, places: Sequence[tuple[int, int]], touched: Sequence[bool]) -> Sequence[bytes]:
+    found = core.json_spell(after.data, places) if core.json_spell is not None else None
+    if found is not None:
+        return found
+    members: list[bytes] = []
+    for number, (start, end) in zip(_numbers(touched), places, strict=True):
+        try:
+            members.append(spell_element(after.data[start:end]))
+        except BsonError as error:
+            raise ContentError(error.what, where=_where(run, number)) from error
+    return members
 
 
 def prove_texts(run: Run, after: Run, touched: Sequence[bool], limits: Limits) -> None:
@@ -53,18 +75,18 @@ def prove_texts(run: Run, after: Run, touched: Sequence[bool], limits: Limits) -
         DigestError: A text does not represent its view, or is another than the one that was read with the change.
     """
     old, new = _texts(run), _texts(after)
+    try:
+        is_same = b"".join(views(new.data, new.spans, limits=limits)) == after.data
+        members = _spell_all(run, after, list(_added(run, after, touched)), touched)
+    except KitError as error:
+        raise DigestError(f"came out as texts that cannot be read: {error.what}", hint=_HINT) from error
+    if not is_same:
+        raise DigestError("came out as texts that represent other documents", hint=_HINT)
     undone: dict[int, bytes] = {}
-    for number, was_touched in enumerate(touched):
-        if not was_touched:
-            continue
+    for number, member in zip(_numbers(touched), members, strict=True):
         start, end = new.spans[number]
-        text, document = new.data[start:end], after.document(number)
-        try:
-            is_same = view(text, limits=limits) == document
-            earlier = without_appended_text(text, document)
-        except KitError as error:
-            raise DigestError(f"came out as a text that cannot be read: {error.what}", hint=_HINT) from error
-        if not is_same or earlier is None:
+        earlier = without_last(new.data[start:end], member, is_only=is_empty(run.document(number)))
+        if earlier is None:
             raise DigestError("came out as another text", where=_where(run, number), hint=_HINT)
         undone[number] = earlier
     if _with(new, undone) != old:
@@ -77,7 +99,7 @@ def without_appended_text(text: bytes, document: bytes) -> bytes | None:
     if not top:
         return None
     last, count = top[-1], len(top)
-    return without_last(text, document[last.start : last.end], is_only=count == 1)
+    return without_last(text, spell_element(document[last.start : last.end]), is_only=count == 1)
 
 
 def without(run: Run, chosen: Sequence[bool], name: str) -> tuple[Run, int]:

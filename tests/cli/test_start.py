@@ -108,7 +108,7 @@ def test_the_list_of_commands_loads_none_of_them() -> None:
         "kit.errors",
         "kit.reports",
         "kit.reports.text",
-        "kit.waiting",
+        "kit.safe_point",
     }
 
 

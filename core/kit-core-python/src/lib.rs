@@ -13,7 +13,7 @@ use kit_core::linkset::table::{self, Format, format_of};
 use kit_core::proof::{self, Earlier};
 use kit_core::run::{self, Found, Gathered, Observations, Sought};
 use kit_core::seal::{self, cipher, run::Before, run::Task};
-use kit_core::{Sure, coverage, delta, importing, names};
+use kit_core::{Sure, coverage, delta, importing, json, names};
 use pyo3::{prelude::*, pybacked::PyBackedBytes};
 
 type Bytes = PyBackedBytes;
@@ -80,8 +80,7 @@ mirrored!(Map of seal::names::Map {
     Vec<String>: partition, owner;
     Option<HashSet<String>>: partitions;
     HashSet<String>: skipped;
-    Vec<Vec<String>>: fields;
-    Vec<Vec<u8>>: infixes;
+    Vec<Vec<String>>: fields; Vec<Vec<u8>>: infixes;
     Vec<u8>: prefix, key_prefix;
 });
 
@@ -139,7 +138,6 @@ type Advisory = (String, String, String, i64, bool, bool);
 /// Digests of the `_id` and of the document, its name, the advisory, and what it was without its last element.
 type Sketch = (Digest, Digest, String, Option<Advisory>, Option<(Digest, usize)>);
 
-type Survey = (Vec<(String, usize)>, Vec<String>, Vec<usize>);
 type Key = ((String, String, bool), (i32, Vec<u8>), [PyBackedBytes; 4]);
 type Partition = (String, [usize; 4], Vec<[usize; 4]>);
 type Mapped = (Option<Vec<u8>>, Vec<u8>, Vec<Partition>, Vec<(usize, Vec<u8>)>, Vec<(usize, usize)>);
@@ -152,7 +150,7 @@ enum Against {
 
 /// What became of each tenant's documents.
 type Tally = (String, usize, usize, usize, Vec<usize>);
-/// The documents as they are now, which changed, the tallies, and those that are the reference's, with their offsets.
+/// The documents, which changed, the tallies, and those that are the reference's, with their offsets.
 type Rewritten = (Option<Vec<u8>>, Vec<u8>, Vec<Tally>, Vec<(usize, usize)>);
 /// Streams of columns, by their places.
 type Columns = Option<Vec<delta::columns::Place>>;
@@ -254,7 +252,7 @@ functions! {
         Some((done.body, done.touched, tallies, sums, alone))
     };
     #[pyo3(signature = (data, ends, *, mapped, is_checked))]
-    survey_map(data: Bytes, ends: Ends, mapped: Map, is_checked: bool) -> Option<Survey> =
+    survey_map(data: Bytes, ends: Ends, mapped: Map, is_checked: bool) -> Option<(Vec<(String, usize)>, Vec<String>, Vec<usize>)> =
         Run::new(&data, &ends).and_then(|run| seal::run::survey(run, &mapped.into(), is_checked)).ok()
             .map(|found| (found.owners, found.dek_ids, found.alone));
     frame(data: Bytes) -> Option<Ends> = bounds::frame(&data).ok();
@@ -282,6 +280,8 @@ functions! {
     census(data: Bytes, ends: Ends, seals: Vec<Vec<Vec<u8>>>, examples: usize, most: (usize, usize)) -> Option<Vec<u8>> =
         Run::new(&data, &ends).and_then(|run| kit_core::census::count(run, &seals, examples, most.into())).ok();
     census_sum(one: Bytes, other: Bytes, examples: usize) -> Option<Vec<u8>> = kit_core::census::sum(&one, &other, examples).ok();
+    json_views(data: Bytes, at: json::Spans, most: json::Most) -> Option<json::Views> = json::views(&data, &at, most);
+    json_spell(data: Bytes, places: json::Spans) -> Option<Vec<Vec<u8>>> = json::spelled(&data, &places).ok();
     tables() -> String = table::described();
 }
 
@@ -293,7 +293,7 @@ mod module {
     #[pymodule_export]
     use super::{
         apply_map, census, census_sum, count, delta_choose, delta_dictionary, delta_features, delta_gather,
-        delta_is_nearly, delta_restore, frame, gather, identity_keys, import_repeats, import_scan, import_select, keys,
-        leaves, max_elements, prove, rewrite, sketch, survey_map, suspects, tables,
+        delta_is_nearly, delta_restore, frame, gather, identity_keys, import_repeats, import_scan, import_select,
+        json_spell, json_views, keys, leaves, max_elements, prove, rewrite, sketch, survey_map, suspects, tables,
     };
 }

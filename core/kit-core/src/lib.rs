@@ -18,6 +18,7 @@ pub mod coverage;
 pub mod cut;
 pub mod delta;
 pub mod importing;
+pub mod json;
 pub mod keys;
 pub mod leaves;
 pub mod linkset;

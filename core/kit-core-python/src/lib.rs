@@ -138,6 +138,7 @@ type Advisory = (String, String, String, i64, bool, bool);
 /// Digests of the `_id` and of the document, its name, the advisory, and what it was without its last element.
 type Sketch = (Digest, Digest, String, Option<Advisory>, Option<(Digest, usize)>);
 
+type Survey = (Vec<(String, usize)>, Vec<String>, Vec<usize>);
 type Key = ((String, String, bool), (i32, Vec<u8>), [PyBackedBytes; 4]);
 type Partition = (String, [usize; 4], Vec<[usize; 4]>);
 type Mapped = (Option<Vec<u8>>, Vec<u8>, Vec<Partition>, Vec<(usize, Vec<u8>)>, Vec<(usize, usize)>);
@@ -152,7 +153,6 @@ enum Against {
 type Tally = (String, usize, usize, usize, Vec<usize>);
 /// The documents, which changed, the tallies, and those that are the reference's, with their offsets.
 type Rewritten = (Option<Vec<u8>>, Vec<u8>, Vec<Tally>, Vec<(usize, usize)>);
-/// Streams of columns, by their places.
 type Columns = Option<Vec<delta::columns::Place>>;
 
 functions! {
@@ -252,7 +252,7 @@ functions! {
         Some((done.body, done.touched, tallies, sums, alone))
     };
     #[pyo3(signature = (data, ends, *, mapped, is_checked))]
-    survey_map(data: Bytes, ends: Ends, mapped: Map, is_checked: bool) -> Option<(Vec<(String, usize)>, Vec<String>, Vec<usize>)> =
+    survey_map(data: Bytes, ends: Ends, mapped: Map, is_checked: bool) -> Option<Survey> =
         Run::new(&data, &ends).and_then(|run| seal::run::survey(run, &mapped.into(), is_checked)).ok()
             .map(|found| (found.owners, found.dek_ids, found.alone));
     frame(data: Bytes) -> Option<Ends> = bounds::frame(&data).ok();

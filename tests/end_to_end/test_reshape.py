@@ -216,11 +216,15 @@ def test_a_deep_verdict_undoes_the_step(
 ) -> None:
     documents = [note(n, state="shut" if n % 2 else "open") for n in range(9)]
     base = desk.kit(members(*documents), name=container)
-    outcome, output = reshape(described, base=base, name=f"patched{container.removeprefix('kit')}")
+    name = f"patched{container.removeprefix('kit')}"
+    outcome, output = reshape(described, base=base, name=name, options=(*NOTE, "--json"))
     assert outcome.code == 0, outcome
     verdict = desk.verify(output, options=("--deep",))
     assert verdict.code == 0, verdict
     assert "as its record states, and no other byte" in verdict.out, verdict
+    changed = sum(one["changed"] for one in outcome.json["collections"])
+    counted = desk.verify(output, options=("--deep", "--json")).json["proofs"]
+    assert sum(one["changed"] for one in counted) == changed
 
 
 def test_a_removal_is_undone_wherever_the_element_was(reshape: Reshaping, desk: Desk) -> None:

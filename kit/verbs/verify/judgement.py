@@ -330,6 +330,8 @@ class Reshaped:
     """Documents that it changed."""
     why: str = ""
     """Why that is not proven."""
+    bases: Mapping[MemberPath, Basis] = field(default_factory=dict)
+    """What each collection member that it changed was compared with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

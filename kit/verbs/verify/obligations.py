@@ -58,7 +58,7 @@ from kit.verbs.verify.ends import (
     with_digests,
 )
 from kit.verbs.verify.judgement import Evidence, Expectation, InTime, Judgement, Obligation, Sidecars, Status
-from kit.verbs.verify.reshaping import UndoStep, prove_reshaped
+from kit.verbs.verify.reshaping import UndoStep, prove_reshaped, with_changes
 
 if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
@@ -348,7 +348,11 @@ class _Inspector:
                 found = replace(found, since=None, is_whole=False, why=f"nobody signed that there is a folder {folder}")
             self._judgement.appended, self._judgement.proofs = found, proofs
             if self.undo is not None:
-                self._judgement.reshaped = prove_reshaped(steps, members, self.undo)
+                reshaped = prove_reshaped(steps, members, self.undo)
+                if reshaped is not None and self._judgement.extra_folders:
+                    reshaped = replace(reshaped, is_proven=False, why=found.why)
+                self._judgement.reshaped = reshaped
+                self._judgement.proofs = with_changes(proofs, steps, reshaped)
         documents = sum(reading.tally.documents for reading in readings.values())
         proven = self._judgement.appended, self._judgement.reshaped
         return PartlyChecked(

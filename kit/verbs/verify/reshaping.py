@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from kit.errors import ContentError, DigestError
 from kit.manifest import DifferenceKind, Move, PatchStatement, ReshapeRecord, parse_record
-from kit.values import CollectionMember, MemberPath
+from kit.values import Codec, CollectionMember, MemberPath
 from kit.verbs.verify.appending import cut_since
-from kit.verbs.verify.judgement import CheckedStep, Reshaped
+from kit.verbs.verify.judgement import Basis, CheckedStep, MemberProof, Reshaped
 
 if TYPE_CHECKING:
     from kit.engine.undoing import Undoing, Undone, UndoneStep
@@ -58,8 +58,26 @@ def prove_reshaped(
         return replace(found, why=transforms)
     undoing = _undoing(chain, last, transforms, members)
     _check_manifests(last, undoing)
-    weak = list(_compare(last, undoing, undo(undoing)))
-    return replace(found, is_proven=not weak, why=weak[0] if weak else "")
+    weak = dict(_compare(last, undoing, undo(undoing)))
+    bases = {
+        path: Basis.STATED if path in weak else Basis.SIGNED if members[path].codec is Codec.NONE else Basis.REENCODED
+        for path in undoing.members
+    }
+    return replace(found, is_proven=not weak, why=next(iter(weak.values()), ""), bases=bases)
+
+
+def with_changes(
+    proofs: Mapping[MemberPath, MemberProof], chain: Sequence[CheckedStep], reshaped: Reshaped | None
+) -> dict[MemberPath, MemberProof]:
+    """Return the proofs of members with what the last step changed, where it has a record."""
+    statement = chain[-1].statement if chain else None
+    if reshaped is None or statement is None:
+        return dict(proofs)
+    changed = {one.path: one.changed.chosen for one in statement.documents if one.path in proofs}
+    return dict(proofs) | {
+        path: replace(proofs[path], changed=count, other=count, basis=reshaped.bases.get(path, Basis.STATED))
+        for path, count in changed.items()
+    }
 
 
 def _last(chain: Sequence[CheckedStep]) -> _Last | None:
@@ -150,7 +168,7 @@ def _check_manifests(last: _Last, undoing: Undoing) -> None:
             raise ContentError(f"{claim}: {one}")
 
 
-def _compare(last: _Last, undoing: Undoing, undone: UndoneStep) -> Iterator[str]:
+def _compare(last: _Last, undoing: Undoing, undone: UndoneStep) -> Iterator[tuple[MemberPath, str]]:
     """Compare what came out with what was signed; yield what nothing signed shows.
 
     Raises:
@@ -171,7 +189,7 @@ def _compare(last: _Last, undoing: Undoing, undone: UndoneStep) -> Iterator[str]
             raise DigestError("its documents are not those that the record has", where=str(move.source.path))
 
 
-def _compare_member(last: _Last, path: MemberPath, undone: Undone | None) -> Iterator[str]:
+def _compare_member(last: _Last, path: MemberPath, undone: Undone | None) -> Iterator[tuple[MemberPath, str]]:
     where, entry = str(path), last.step.base.entry(path)
     if undone is None or entry is None:
         raise DigestError(f"generation {last.step.base.generation} does not have it", where=where)
@@ -187,7 +205,7 @@ def _compare_member(last: _Last, path: MemberPath, undone: Undone | None) -> Ite
     elif stated is not None:
         signed = stated.base_sha256
     else:
-        yield _STATED.format(path)
+        yield path, _STATED.format(path)
         return
     if undone.content != signed:
         raise DigestError(
@@ -196,4 +214,4 @@ def _compare_member(last: _Last, path: MemberPath, undone: Undone | None) -> Ite
             where=where,
         )
     if undone.stored is not None and undone.stored != entry.sha256:
-        yield _STATED.format(path)
+        yield path, _STATED.format(path)

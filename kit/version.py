@@ -12,7 +12,7 @@ from pathlib import Path
 TOOL = "offline-kit"
 VERSION = "0.2.0"
 """The same as in pyproject.toml; a test holds them together."""
-CORE_VERSION = "0.2.0"
+CORE_VERSION = "0.3.0"
 """Of the core that this package goes with (core/Cargo.toml); raised with every change of what the core decides."""
 
 

@@ -89,7 +89,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         "outputSha256": str(report.output_sha256) if report.output_sha256 else None,
         "backup": str(report.backup) if report.backup else None,
         "tempBytes": report.temp_bytes,
-        "checklist": [tick.to_json() for tick in report.checklist],
+        **({"checklist": [tick.to_json() for tick in report.checklist]} if report.checklist else {}),
     }
 
 

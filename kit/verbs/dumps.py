@@ -1,4 +1,4 @@
-"""Unpacks a dump of ``mongodump --archive`` into the folder that ``mongodump`` writes without that option.
+"""Reads a dump of ``mongodump --archive``, run by run or into the folder that ``mongodump`` writes without that option.
 
 Law: however the blocks are interleaved, and whatever compresses the dump, the same collections give the same files.
 """
@@ -12,14 +12,15 @@ from pathlib import Path
 
 from kit.archive.read.codecs import decode, detect
 from kit.archive.source import ChunkReader, FileSource, source_chunks
+from kit.documents import Run
 from kit.dump import MAGIC, BlockHeader, Part, Prelude, Sort, read_dump
 from kit.dump.names import ORIGIN, data_path, metadata_path
 from kit.dump.prelude import Described
 from kit.errors import KitError, UnreadableError
 from kit.output.scratch import append_to
-from kit.values import CollectionName, Limits, MemberPath
+from kit.values import CollectionName, Limits, MemberPath, collection_member
 
-__all__ = ["is_dump", "origin_bytes", "unpack_dump"]
+__all__ = ["dump_runs", "is_dump", "origin_bytes", "unpack_dump"]
 
 
 def is_dump(path: Path) -> bool:
@@ -40,10 +41,31 @@ def unpack_dump(path: Path, folder: Path, limits: Limits) -> None:
         KitError: The dump is malformed, cut or over a limit, or has a name that no file may have.
         OutputError: A file cannot be written.
     """
+    _unpack(_pieces(path, limits), folder)
+
+
+def dump_runs(path: Path, limits: Limits) -> Iterator[tuple[CollectionName, Run | None]]:
+    """Yield the documents of a dump, run by run, under the names that its collections have as files.
+
+    The first of a collection is None, so that one without documents is seen, too.
+
+    Raises:
+        KitError: The dump is malformed, cut or over a limit, or has a name that no file may have.
+    """
+    for piece in _pieces(path, limits):
+        if isinstance(piece, Prelude):
+            for name in (name for one in piece.described if one.sort is not Sort.VIEW for name in one.data_names):
+                if (member := collection_member(data_path(name))) is not None:
+                    yield member.name, None
+        elif isinstance(piece, Part) and (member := collection_member(data_path(piece.name))) is not None:
+            yield member.name, piece.run
+
+
+def _pieces(path: Path, limits: Limits) -> Iterator[Prelude | BlockHeader | Part]:
     with closing(FileSource.open(path)) as source:
         metered = limits.with_meter(lambda: source.size)
         try:
-            _unpack(read_dump(_decoded(source, str(path), metered), metered), folder)
+            yield from read_dump(_decoded(source, str(path), metered), metered)
         except UnreadableError:
             raise
         except KitError as error:

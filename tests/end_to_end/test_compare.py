@@ -288,3 +288,26 @@ def test_a_policy_decides_whose_receipt_it_is(desk: Desk, signed: Path, tmp_path
         words = ("--receipt", tmp_path / name, "--signing-key", desk.keys / name)
         assert kit("compare", signed, place, "--trust", policy, "--at", kits.AT, *words).code == code
         assert (tmp_path / name).exists() is (code == 0)
+
+
+@pytest.mark.parametrize("options", [(), ("--gzip",)], ids=["plain", "gzip"])
+def test_a_file_of_mongodump_is_compared_as_its_folder_is(
+    desk: Desk, signed: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    file, other = tmp_path / "a.archive", tmp_path / "b.archive"
+    assert kit("extract", signed, *desk.trust("vendor"), "--archive", *options, "-o", file).code == 0
+    outcome = compare(desk, signed, file)
+    assert outcome.code == 0, outcome
+    changed = desk.kit({f"dump/{NOTES}": collection([*SIGNED[:3], note(5)])}, name="changed.tar")
+    assert kit("extract", changed, *desk.trust("vendor"), "--archive", *options, "-o", other).code == 0
+    folder = dump(tmp_path, [*SIGNED[:3], note(5)])
+    (folder / OTHERS).unlink()
+    assert standings(report(desk, signed, other)) == standings(report(desk, signed, folder))
+    assert compare(desk, signed, other).code == 11
+
+
+def test_a_cut_file_of_mongodump_is_an_error(desk: Desk, signed: Path, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "a.archive", tmp_path / "cut.archive"
+    assert kit("extract", signed, *desk.trust("vendor"), "--archive", "-o", whole).code == 0
+    cut.write_bytes(whole.read_bytes()[:-9])
+    compare(desk, signed, cut).refused(9, "cut.archive")

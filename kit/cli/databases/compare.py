@@ -96,7 +96,8 @@ def compare_command(
 ) -> int:
     """Show whether a database has exactly the documents of KIT.
 
-    DUMP is a folder that mongodump wrote (with or without --gzip), a tar archive of one, or a kit. With --uri, a live
+    DUMP is what mongodump wrote: a folder (with or without --gzip), a tar archive of one, or a file of --archive; or a
+    kit. With --uri, a live
     database is read instead, and nothing is written to it. KIT is verified first.
 
     Documents are equal if all their bytes are. Each that is not is allowed (only fields of --allow-field were added),

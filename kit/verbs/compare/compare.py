@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from kit.trust import Anchor
 from kit.values import CollectionMember, CollectionName, MemberPath, collection_member
 from kit.verbs.compare.documents import Fingerprints, Standing, fingerprint, fingerprint_run, stand
 from kit.verbs.compare.ledger import Ledger, Outcome
+from kit.verbs.dumps import dump_runs, is_dump
 from kit.verbs.verify.judged import judge_kit, require_trust
 from kit.verbs.verify.judgement import Expectation, Judgement
 from kit.verbs.verify.kits import Environment, OpenKit, is_kept, open_with_workers
@@ -194,6 +195,10 @@ def _read_signed(kit: OpenKit, ledger: Ledger, pipeline: Pipeline) -> Survey:
     return found
 
 
+_Take = Callable[[CollectionName, bytes], None]
+_Names = frozenset[CollectionName]
+
+
 def _read_found(request: ComparisonRequest, ledger: Ledger) -> tuple[CollectionName, ...]:
     """Tick off what is there; return the collections that the kit does not have."""
 
@@ -206,32 +211,50 @@ def _read_found(request: ComparisonRequest, ledger: Ledger) -> tuple[CollectionN
 
         return read_server(request.uri, ledger.collections(), take)
     assert request.dump is not None  # noqa: S101  one of both is given
-    signed, others = set(ledger.collections()), set()
-    environment = request.environment
-    is_empty = True
-    with open_kit(request.dump, limits=environment.limits, allowed=environment.allowed) as reader:
+    signed = frozenset(ledger.collections())
+    there = (_read_dump if is_dump(request.dump) else _read_files)(request.dump, request.environment, signed, take)
+    if not there:
+        raise ContentError(
+            "has no collections",
+            where=str(request.dump),
+            hint="name the folder in which mongodump made a folder for each database",
+        )
+    return tuple(sorted(there - signed))
+
+
+def _read_dump(
+    path: Path, environment: Environment, signed: frozenset[CollectionName], take: _Take
+) -> set[CollectionName]:
+    """Take the documents of collections that were signed, and return all that a dump of ``--archive`` has."""
+    there: set[CollectionName] = set()
+    for name, run in dump_runs(path, environment.limits):
+        there.add(name)
+        if name in signed and run is not None:
+            for document in run:
+                take(name, document)
+    return there
+
+
+def _read_files(
+    path: Path, environment: Environment, signed: frozenset[CollectionName], take: _Take
+) -> set[CollectionName]:
+    """Take the documents of collections that were signed, and return all that a folder, an archive or a kit has."""
+    there: set[CollectionName] = set()
+    with open_kit(path, limits=environment.limits, allowed=environment.allowed) as reader:
 
         def visit(member: Member, body: Iterator[bytes]) -> None:
-            nonlocal is_empty
             collection = collection_member(member.path) if member.path is not None and member.is_file else None
             if collection is None:
                 return
-            is_empty = False
+            there.add(collection.name)
             if collection.name not in signed:
-                others.add(collection.name)
                 return
             for run in member_runs(collection, body, reader):
                 for document in run:
                     take(collection.name, document)
 
         read_first(reader, visit)
-    if is_empty:
-        raise ContentError(
-            "has no collections",
-            where=str(request.dump),
-            hint="name the folder in which mongodump made a folder for each database",
-        )
-    return tuple(sorted(others))
+    return there
 
 
 def _judge_pairs(kit: OpenKit, known: Survey, ledger: Ledger, allowed: frozenset[bytes]) -> None:

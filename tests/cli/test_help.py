@@ -195,7 +195,7 @@ def test_a_script_is_made_for_every_shell_and_is_one(shell: str, tmp_path: Path)
     [
         (["ver"], {"verify"}),
         *slow(
-            (["keyring", ""], {"add", "import", "init", "retire", "rewrap", "show"}),
+            (["keyring", ""], {"add", "export", "import", "init", "rekey", "retire", "rewrap", "show"}),
             (["patch", "--on-div"], {"--on-divergence"}),
             (["patch", "--on-divergence", "s"], {"stop"}),
             (["verify", "--no-such-op"], set()),

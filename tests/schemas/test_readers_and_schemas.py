@@ -105,6 +105,7 @@ REFUSED_BEYOND_THE_SCHEMA = [
         "a selection and the transform",
     ),
     ("migration", r"is not COLLECTION or DB.COLLECTION", "a name and its parts"),
+    ("migration", r"maps a value twice", "two values of a mapping"),
     ("migration", r"the selection is productId .* but the field map limits", "a selection and the field map"),
 ]
 

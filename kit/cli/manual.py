@@ -12,9 +12,10 @@ from typing import Any, Final
 import click
 
 NEEDED, GENERAL, TRUST, RESUMING, REPORTS = "Needed", "Options", "Trust and time", "Interrupted runs", "Reports"
-ENCRYPTION, MACHINE, HELP = "Encryption and key access", "Limits and machine", "Help"
-_ORDER: Final = (NEEDED, GENERAL, TRUST, RESUMING, REPORTS, ENCRYPTION, MACHINE, HELP)
-_RARE: Final = (ENCRYPTION, MACHINE)
+SOURCES, ENCRYPTION = "Other sources and checklist", "Encryption and key access"
+MACHINE, HELP = "Limits and machine", "Help"
+_ORDER: Final = (NEEDED, GENERAL, TRUST, RESUMING, REPORTS, SOURCES, ENCRYPTION, MACHINE, HELP)
+_RARE: Final = (SOURCES, ENCRYPTION, MACHINE)
 _MANY: Final = 22
 """Options that are a page. A command with more shows the rare groups with ``--help-all`` only."""
 
@@ -42,10 +43,12 @@ _PLACES: Final = {
         ("--passphrase-fd", "--keyring", "--keyring-passphrase-fd", "--keyring-key", "--age-identity"), ENCRYPTION
     ),
     **dict.fromkeys(("--pkcs11-module", "--pkcs11-pin-fd", "--field-map", "--profile", "--iv"), ENCRYPTION),
-    **dict.fromkeys(("--reference", "--reference-collection", "--rollback-note"), ENCRYPTION),
+    **dict.fromkeys(("--reference", "--reference-collection", "--rollback-note", "--rekey"), ENCRYPTION),
     **dict.fromkeys(("--canary", "--canary-file", "--canary-everywhere"), ENCRYPTION),
     **dict.fromkeys(("--workers", "--max", "--max-memory", "--nice", "--executor", "--temp"), MACHINE),
-    **dict.fromkeys(("--allow-links", "--allow-names", "--allow-records"), MACHINE),
+    **dict.fromkeys(("--allow-links", "--allow-names", "--allow-records", "--allow-unimportable"), MACHINE),
+    **dict.fromkeys(("--cache-map", "--snapshots", "--insecure-unverified-snapshots"), SOURCES),
+    **dict.fromkeys(("--stated", "--not-applicable"), SOURCES),
     **dict.fromkeys(("--help", "--help-all"), HELP),
 }
 
@@ -143,7 +146,7 @@ def write_options(command: click.Command, context: click.Context, formatter: cli
                 formatter.write_dl(groups[name])
     if hidden:
         count = sum(len(groups[name]) for name in hidden)
-        names = " and ".join(name[0].lower() + name[1:] for name in hidden)
+        names = ", ".join(name[0].lower() + name[1:] for name in hidden)
         formatter.write_paragraph()
         formatter.write_text(f"{count} more options, of {names}: {context.command_path} --help-all")
 

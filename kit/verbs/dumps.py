@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from kit.archive.read.codecs import decode, detect
@@ -16,7 +16,7 @@ from kit.documents import Run
 from kit.dump import MAGIC, BlockHeader, Part, Prelude, Sort, read_dump
 from kit.dump.names import ORIGIN, data_path, metadata_path
 from kit.dump.prelude import Described
-from kit.errors import KitError, UnreadableError
+from kit.errors import KitError, OutputError, UnreadableError
 from kit.output.scratch import append_to
 from kit.values import CollectionName, Limits, MemberPath, collection_member
 
@@ -41,7 +41,8 @@ def unpack_dump(path: Path, folder: Path, limits: Limits) -> None:
         KitError: The dump is malformed, cut or over a limit, or has a name that no file may have.
         OutputError: A file cannot be written.
     """
-    _unpack(_pieces(path, limits), folder)
+    with _named(path):
+        _unpack(_pieces(path, limits), folder)
 
 
 def dump_runs(path: Path, limits: Limits) -> Iterator[tuple[CollectionName, Run | None]]:
@@ -52,24 +53,35 @@ def dump_runs(path: Path, limits: Limits) -> Iterator[tuple[CollectionName, Run 
     Raises:
         KitError: The dump is malformed, cut or over a limit, or has a name that no file may have.
     """
-    for piece in _pieces(path, limits):
+    with _named(path):
+        yield from _runs(_pieces(path, limits))
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Have every error name the dump, also one about the name that a collection of it would have as a file."""
+    try:
+        yield
+    except (UnreadableError, OutputError):  # they name the file that they are about
+        raise
+    except KitError as error:
+        raise (error if str(path) in error.where else error.inside(str(path))) from error.__cause__
+
+
+def _pieces(path: Path, limits: Limits) -> Iterator[Prelude | BlockHeader | Part]:
+    with closing(FileSource.open(path)) as source:
+        metered = limits.with_meter(lambda: source.size)
+        yield from read_dump(_decoded(source, str(path), metered), metered)
+
+
+def _runs(pieces: Iterator[Prelude | BlockHeader | Part]) -> Iterator[tuple[CollectionName, Run | None]]:
+    for piece in pieces:
         if isinstance(piece, Prelude):
             for name in (name for one in piece.described if one.sort is not Sort.VIEW for name in one.data_names):
                 if (member := collection_member(data_path(name))) is not None:
                     yield member.name, None
         elif isinstance(piece, Part) and (member := collection_member(data_path(piece.name))) is not None:
             yield member.name, piece.run
-
-
-def _pieces(path: Path, limits: Limits) -> Iterator[Prelude | BlockHeader | Part]:
-    with closing(FileSource.open(path)) as source:
-        metered = limits.with_meter(lambda: source.size)
-        try:
-            yield from read_dump(_decoded(source, str(path), metered), metered)
-        except UnreadableError:
-            raise
-        except KitError as error:
-            raise (error if str(path) in error.where else error.inside(str(path))) from error.__cause__
 
 
 def _decoded(source: FileSource, name: str, limits: Limits) -> Iterator[bytes]:

@@ -4,7 +4,8 @@
 ``scripts/test --all`` runs everything. A test is marked ``slow``, and so left to the second tier, if it takes more
 than half a second of processor time, which is what an interpreter takes to start; where nothing cheaper shows the
 same, one of a family of such tests stays in the first. Laws are tried there on a quarter of the examples
-(tests/tiers.py). What takes minutes is a script, of which a test takes a share.
+(tests/tiers.py). What takes minutes is a script, of which a test takes a share. Laws and attacks are marked
+``repeating``; scripts/check measures how much of the package all others of the first tier reach.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 from tests.faults.attacking import Attacker
 
@@ -34,6 +35,17 @@ os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
 # hang there. A handler of ours is reset to the default in every program that is started.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Rooms whose tests try what others have tried already, with every damage, input or name that can be thought of.
+_REPEATING = ("tests/attacks/", "tests/faults/", "tests/language/", "tests/laws/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that go the same ways through the package again and again."""
+    for item in items:
+        if item.nodeid.startswith(_REPEATING) or is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("repeating")
 
 
 def pytest_collection_finish() -> None:

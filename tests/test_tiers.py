@@ -78,18 +78,24 @@ def test_the_check_fails_where_a_part_of_it_does_and_shows_every_part_that_ran(f
     assert run.returncode == (3 if failing else 0), run
     told = (run.stdout + run.stderr).splitlines()
     assert [line for line in told if failing and line.startswith(failing)] or not failing
-    assert ("test --all -q -m slow -x" in told) is (failing != "ruff check")
-    assert ("coverage --all -m not slow -q -x" in told) is (failing != "ruff check")
+    assert ("test --all -q -m slow or repeating -x" in told) is (failing != "ruff check")
+    assert ("coverage --all -m not slow and not repeating -q -x" in told) is (failing != "ruff check")
     assert ("cargo test --locked" in told) is (failing in {"", "cargo test", "test", "coverage"})
     assert sorted(path.name for path in tmp_path.iterdir()) == [".venv", "core", "scripts"]
 
 
 def test_what_the_checks_of_a_commit_run_is_everything() -> None:
     check = (ROOT / "scripts" / "check").read_text()
-    assert '"$root/scripts/coverage" --all -m "not slow" ' in check
-    assert '"$root/scripts/test" --all -q -m slow ' in check
+    assert '"$root/scripts/coverage" --all -m "not slow and not repeating" ' in check
+    assert '"$root/scripts/test" --all -q -m "slow or repeating" ' in check
     assert '"$root/scripts/test" ' in (ROOT / "scripts" / "coverage").read_text()
     assert "exec ./scripts/check" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_laws_and_attacks_are_marked_wherever_they_are(request: pytest.FixtureRequest) -> None:
+    for item in request.session.items:
+        due = {"attacks", "faults", "language", "laws"} & set(item.path.parts) or item.get_closest_marker("hypothesis")
+        assert bool(due) is (item.get_closest_marker("repeating") is not None), item
 
 
 def test_every_room_has_tests_in_the_first_tier(request: pytest.FixtureRequest) -> None:

@@ -32,15 +32,16 @@ from kit.values import Limits, strict_json
 from kit.values.fields import ManifestFields
 from kit.waiting import SteadyThreads
 
-FORMAT = 2
+FORMAT = 3
 ASKED = "asked"
 BEGIN = "begin"
+JUDGED = "judged"
 FRAME = "frame"
 RESTART = "restart"
 READY = "ready"
 
 MAX_LINE_BYTES = 256 * 1024 * 1024
-"""The longest line is the first of a kit in a folder: it has the digest of every member."""
+"""The longest line is what was judged of a kit in a folder: it has the digest of every member."""
 _LIMITS = Limits(json_bytes=MAX_LINE_BYTES)
 _MAX_CRC = 2**32 - 1
 
@@ -64,13 +65,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeginRecord:
-    """The options and base with which a job began. Law: ``BeginRecord.of(begun.to_json()) == begun``."""
+    """The options with which a job began. Law: ``BeginRecord.of(begun.to_json()) == begun``."""
 
     format: int
     tool: str
     version: str
     options: Mapping[str, Any]
-    base: Mapping[str, Any]
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
@@ -80,20 +80,41 @@ class BeginRecord:
             ManifestError: It is not one.
         """
         fields = ManifestFields.of(dict(body), BEGIN)
-        fields.exactly({"format", "tool", "options", "base"})
+        fields.exactly({"format", "tool", "options"})
         tool = fields.object("tool")
         return cls(
             format=fields.integer("format"),
             tool=tool.text("name"),
             version=tool.text("version"),
             options=fields.object("options").members,
-            base=fields.object("base").members,
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the record."""
         tool = {"name": self.tool, "version": self.version}
-        return {"format": self.format, "tool": tool, "options": dict(self.options), "base": dict(self.base)}
+        return {"format": self.format, "tool": tool, "options": dict(self.options)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedRecord:
+    """The kit that a job judged and found good. Law as of :class:`BeginRecord`."""
+
+    base: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Parse a record of kind :data:`JUDGED`.
+
+        Raises:
+            ManifestError: It is not one.
+        """
+        fields = ManifestFields.of(dict(body), JUDGED)
+        fields.exactly({"base"})
+        return cls(base=fields.object("base").members)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of the record."""
+        return {"base": dict(self.base)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +236,7 @@ class JournalFile:
         self.path = path
         self.asked: Asked | None = None
         self.begun: BeginRecord | None = None
+        self.judged: JudgedRecord | None = None
         self.restarted: Record | None = None
         """The latest record of kind RESTART: frames before it are void."""
         self.ready: Record | None = None
@@ -229,8 +251,8 @@ class JournalFile:
         self._worker: SteadyThreads | None = None
         self._batch: Future[None] | None = None
         self._broken = False
-        self._pass_start = self._end
-        """Position at which the records of the latest pass begin."""
+        self._pass_start = self._judged_at = self._end
+        """Positions at which the records of the latest pass begin, and after that of what was judged."""
         for record in self._records():
             self._check(record)
             self._end = self._handed = record.after
@@ -300,6 +322,8 @@ class JournalFile:
     def rewind(self, to: Position, frames: int) -> None:
         """Drop the records after ``to``, whose frames are not what was written; ``frames`` is the number before it.
 
+        What was judged stays so, whichever frames were on record before it.
+
         Raises:
             OSError: The disk failed.
         """
@@ -312,6 +336,8 @@ class JournalFile:
                 os.ftruncate(file, to.offset)
             finally:
                 os.close(file)
+        if self.judged is not None and self._judged_at.offset > to.offset:
+            self.append(JUDGED, self.judged.to_json())
 
     def close(self) -> None:
         """End the thread and close the file; what is pending is dropped. Further calls do nothing."""
@@ -345,6 +371,8 @@ class JournalFile:
                 FrameRecord.of(record.body)
             elif record.kind == BEGIN:
                 BeginRecord.of(record.body)
+            elif record.kind == JUDGED:
+                JudgedRecord.of(record.body)
             elif record.kind == ASKED:
                 Asked.of(record.body)
         except ManifestError as error:
@@ -358,7 +386,13 @@ class JournalFile:
         first = self.begun is None
         if kind == ASKED and first and self.asked is None:
             return
-        if (kind == BEGIN) != first or self.ready is not None or kind not in {BEGIN, FRAME, RESTART, READY}:
+        if kind == JUDGED:
+            is_due = not first and self.judged is None
+        elif kind in {RESTART, READY}:
+            is_due = self.judged is not None
+        else:
+            is_due = kind == (BEGIN if first else FRAME)
+        if not is_due or self.ready is not None:
             raise ManifestError(f"a record {kind!r} is not expected there")
 
     def _apply(self, record: Record) -> None:
@@ -369,6 +403,10 @@ class JournalFile:
         elif record.kind == BEGIN:
             self.begun = BeginRecord.of(record.body)
             self._pass_start = record.after
+        elif record.kind == JUDGED:
+            self.judged, self._judged_at = JudgedRecord.of(record.body), record.after
+            if not self.frames:
+                self._pass_start = record.after
         elif record.kind == READY:
             self.ready = record
         elif record.kind == RESTART:

@@ -22,7 +22,7 @@ from kit.archive.write.tar import ArchiveDestination, CountingDestination, Desti
 from kit.errors import DigestError, InterruptedRunError, KitError, ManifestError, OutputError, UsageError
 from kit.output.commit import KitPlaces, find_kits, put_back
 from kit.output.job import Job
-from kit.output.journal import BEGIN, FORMAT, RESTART, BeginRecord
+from kit.output.journal import BEGIN, FORMAT, JUDGED, RESTART, BeginRecord, JudgedRecord
 from kit.output.paths import absolute
 from kit.output.spool import Spool
 from kit.output.switch import Switch, has_begun
@@ -123,19 +123,29 @@ def check_options(job: Job, options: Options) -> None:
         )
 
 
-def begin(job: Job, options: Options, base: Mapping[str, Any]) -> None:
-    """Record what a job begins with or, of a job that began before, check that the kit is still the same.
+def begin(job: Job, options: Options) -> None:
+    """Record the options with which a job begins, if it has not begun; they are on disk with the next record.
+
+    Raises:
+        OutputError: The record cannot be added.
+    """
+    if job.journal.begun is None:
+        this = BeginRecord(format=FORMAT, tool=TOOL, version=VERSION, options=options)
+        job.journal.append(BEGIN, this.to_json())
+
+
+def record_judged(job: Job, base: Mapping[str, Any]) -> None:
+    """Record the kit that a job judged or, of a job that had judged it, check that the kit is still the same.
 
     Raises:
         DigestError: The kit is another one; names what differs.
         OutputError: The record cannot be written.
     """
-    begun = job.journal.begun
-    if begun is None:
-        this = BeginRecord(format=FORMAT, tool=TOOL, version=VERSION, options=options, base=base)
-        job.journal.write(BEGIN, this.to_json())
+    judged = job.journal.judged
+    if judged is None:
+        job.journal.write(JUDGED, JudgedRecord(base=base).to_json())
         return
-    was = begun.base
+    was = judged.base
     differing = [name for name in base if _differs(name, was.get(name), base[name])]
     if differing:
         changes = "; ".join(f"{name} {_difference(was.get(name), base[name])}" for name in differing)

@@ -32,6 +32,7 @@ from kit.verbs.jobs import (
     interrupted_switch,
     judge_switch,
     keep_if_resumable,
+    record_judged,
     unusable,
 )
 from kit.verbs.verify.judgement import Judgement
@@ -213,13 +214,14 @@ class Run(ABC, Generic[Source, Report, Ended]):
         """Record what the run begins with or, when it is resumed, check that it still reads the same kit.
 
         Args:
-            base: What identifies the kit.
+            base: What identifies the kit, which was judged.
 
         Raises:
             DigestError: The kit is another one; names what differs.
             OutputError: The record cannot be written.
         """
-        begin(self.job, self.options(), base)
+        begin(self.job, self.options())
+        record_judged(self.job, base)
         self.job.keep = False
 
     def _record_asked(self) -> None:

@@ -91,5 +91,5 @@ def archive_in(folder: Path, *, codec: Codec, proves: bool = False) -> ArchiveDe
     """Make a destination with a journal of its own."""
     journal = JournalFile(folder / "journal")
     if journal.begun is None:
-        journal.append(BEGIN, BeginRecord(format=FORMAT, tool="kit", version="1", options={}, base={}).to_json())
+        journal.append(BEGIN, BeginRecord(format=FORMAT, tool="kit", version="1", options={}).to_json())
     return ArchiveDestination(folder, Spool(folder, journal), codec=codec, proves=proves)

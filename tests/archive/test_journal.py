@@ -17,6 +17,7 @@ from kit.output.journal import (
     BEGIN,
     FORMAT,
     FRAME,
+    JUDGED,
     READY,
     RESTART,
     BeginRecord,
@@ -33,7 +34,7 @@ TEXT = st.text(max_size=20)
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 BODIES = st.dictionaries(TEXT.filter(lambda key: key != "record"), TEXT | INTEGERS | st.none() | st.lists(TEXT))
 COUNTS = st.integers(0, 2**53 - 1)
-BEGUN = BeginRecord(format=FORMAT, tool="kit", version="1", options={}, base={})
+BEGUN = BeginRecord(format=FORMAT, tool="kit", version="1", options={})
 
 
 def written(bodies: list[dict[str, object]]) -> tuple[list[bytes], list[Record]]:
@@ -221,11 +222,39 @@ def test_a_copy_that_there_is_no_room_for_fails(tmp_path: Path) -> None:
     journal.close()
 
 
+@pytest.mark.parametrize("before", [0, 2, 5], ids=["before the frames", "among them", "after them"])
+def test_what_was_judged_stays_judged_when_frames_are_dropped(tmp_path: Path, before: int) -> None:
+    journal = JournalFile(tmp_path / "journal")
+    journal.write(BEGIN, BEGUN.to_json())
+    spool = Spool(tmp_path, journal)
+    for number in range(5):
+        if number == before:
+            journal.write(JUDGED, {"base": {"size": 7}})
+        spool.write(frame(number))
+    if before == 5:
+        spool.sync()
+        journal.write(JUDGED, {"base": {"size": 7}})
+    spool.sync()
+    spool.close()
+    journal.close()
+    again = JournalFile(tmp_path / "journal")
+    spool = Spool(tmp_path, again)
+    for number in (0, 9):  # the second is another than the one on record, so that is dropped with all after it
+        spool.write(frame(number))
+    spool.sync()
+    spool.close()
+    again.close()
+    last = JournalFile(tmp_path / "journal")
+    assert last.judged is not None
+    assert (last.frames, last.judged.base) == (2, {"size": 7})
+
+
 def test_a_torn_record_is_overwritten(tmp_path: Path) -> None:
     filled(tmp_path, 2)
     with (tmp_path / "journal").open("ab") as file:
         file.write(b'00000000 {"record":"frame"')
     journal = JournalFile(tmp_path / "journal")
+    journal.write(JUDGED, {"base": {}})
     journal.write(READY, {"new": "x"})
     journal.close()
     again = JournalFile(tmp_path / "journal")
@@ -234,6 +263,7 @@ def test_a_torn_record_is_overwritten(tmp_path: Path) -> None:
 
 def test_a_second_pass_voids_the_frames_of_the_first(tmp_path: Path) -> None:
     journal = filled(tmp_path, 3)
+    journal.write(JUDGED, {"base": {}})
     journal.write(RESTART, {})
     assert journal.frames == 0
     journal.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.output.job import Job
-from kit.output.journal import BEGIN, FORMAT, READY, BeginRecord, Position, encode_record
+from kit.output.journal import BEGIN, FORMAT, JUDGED, READY, BeginRecord, Position, encode_record
 from kit.output.switch import tree_digest
 from kit.signing import Algorithm, PrivateKey, generate
 from kit.transforms.raw_linkset import RawLinkset
@@ -56,10 +56,15 @@ def journal(records: Records) -> bytes:
     return lines
 
 
-def begun(asked: PatchRequest, wanted: Output, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def begun(asked: PatchRequest, wanted: Output) -> dict[str, Any]:
     """Give the first record of the run that is asked for."""
     options = options_of(asked, asked.described(), wanted)
-    return BeginRecord(format=FORMAT, tool=TOOL, version=VERSION, options=options, base=base or {}).to_json()
+    return BeginRecord(format=FORMAT, tool=TOOL, version=VERSION, options=options).to_json()
+
+
+def judged(first: dict[str, Any], base: Mapping[str, Any] | None = None) -> list[tuple[str, dict[str, Any]]]:
+    """Give the first records of a run that judged its base."""
+    return [(BEGIN, first), (JUDGED, {"base": base or {}})]
 
 
 def ready(kit: Path, made: Path, **changes: Any) -> dict[str, Any]:
@@ -100,7 +105,7 @@ def finished(kit: Path, made: bytes | Path, **changes: Any) -> Path:
     else:
         made.rename(work)
     asked = changes.pop("asked", request(kit))
-    records = [(BEGIN, begun(asked, changes.pop("wanted", output()))), (READY, ready(kit, work, **changes))]
+    records = [*judged(begun(asked, changes.pop("wanted", output()))), (READY, ready(kit, work, **changes))]
     (job / "journal").write_bytes(journal(records))
     return job
 

@@ -19,7 +19,7 @@ import pytest
 from kit.cli.commands import exit_code
 from kit.engine.progress import Event, PassStarted, Stage
 from kit.errors import InterruptedRunError, KitError, OutputError
-from kit.output.journal import BEGIN, FRAME, READY, RESTART, JournalFile, checksum
+from kit.output.journal import BEGIN, FRAME, JUDGED, READY, RESTART, JournalFile, checksum
 from kit.output.switch import checksum_line
 from kit.values import Sha256, Timestamp
 from kit.verbs.delta.apply import resume_delta
@@ -38,6 +38,7 @@ from tests.attacks.forging import (
     identity,
     job_of,
     journal,
+    judged,
     kit_in,
     output,
     ready,
@@ -257,18 +258,23 @@ def _options(first: dict[str, Any], **changes: Any) -> list[Record]:
 JOURNALS: dict[str, Callable[[dict[str, Any], Path], list[Record]]] = {
     "without anything": lambda _first, _kit: [(BEGIN, {})],
     "whose options are a list": lambda first, _: [(BEGIN, {**first, "options": []})],
-    "whose base is text": lambda first, _: [(BEGIN, {**first, "base": "x"})],
+    "whose base is text": lambda first, _: [(BEGIN, first), (JUDGED, {"base": "x"})],
     "without a version": lambda first, _: [(BEGIN, {**first, "tool": {"name": "kit"}})],
-    "of another format": lambda first, _: [(BEGIN, {**first, "format": 1})],
+    "of another format": lambda first, _: [(BEGIN, {**first, "format": 2})],
+    "of the format before": lambda first, _: [(BEGIN, {**first, "format": 2, "base": {}})],
     "with a time that is none": lambda first, _: _options(first, createdAt="yesterday"),
     "with a time that is a number": lambda first, _: _options(first, createdAt=5),
     "with an option that is a list": lambda first, _: _options(first, limit=[1, {"a": [None]}]),
-    "of another base": lambda first, _: [(BEGIN, {**first, "base": {"dataKeys": 3, "members": [], "size": {}}})],
+    "of another base": lambda first, _: judged(first, {"dataKeys": 3, "members": [], "size": {}}),
     "that begins with the end": lambda _, kit: [(READY, ready(kit, kit))],
     "that begins with a frame": lambda _first, _kit: [(FRAME, _FRAME)],
     "that begins twice": lambda first, _: [(BEGIN, first), (BEGIN, first)],
+    "that judges twice": lambda first, _: [*judged(first), (JUDGED, {"base": {}})],
+    "that judges what did not begin": lambda _first, _kit: [(JUDGED, {"base": {}})],
+    "that begins a second pass of what was not judged": lambda first, _: [(BEGIN, first), (RESTART, {})],
+    "that ends without a judgement": lambda first, kit: [(BEGIN, first), (READY, ready(kit, kit))],
     "with a record of no kind": lambda first, _: [(BEGIN, first), ("x", {})],
-    "that goes on after the end": lambda first, kit: [(BEGIN, first), (READY, ready(kit, kit)), (FRAME, _FRAME)],
+    "that goes on after the end": lambda first, kit: [*judged(first), (READY, ready(kit, kit)), (FRAME, _FRAME)],
     **{
         f"with a frame of {change}": lambda first, _, change=change: [(BEGIN, first), (FRAME, {**_FRAME, **change})]  # type: ignore[misc]
         for change in ({"at": -1}, {"size": "4"}, {"length": 2**60}, {"crc32": 2**40}, {"piece": 1}, {"more": 1})
@@ -317,7 +323,7 @@ def test_a_line_that_is_no_record_ends_the_journal_however_well_it_is_summed(tex
 def test_a_frame_that_the_spool_does_not_have_costs_nothing(frame: Mapping[str, Any], folder: Path) -> None:
     kit = kit_in(folder)
     expected = quiet(folder.parent / "quiet")
-    job = job_of(kit, [(BEGIN, begun(request(kit), output(), base_of(folder.parent / "base"))), (FRAME, frame)])
+    job = job_of(kit, [*judged(begun(request(kit), output()), base_of(folder.parent / "base")), (FRAME, frame)])
     (job / "spool").write_bytes(b"four")
     resume(request(kit), output())
     assert kit.read_bytes() == expected
@@ -343,8 +349,8 @@ def base_of(folder: Path, **options: Any) -> Mapping[str, Any]:
     """Give what a journal says of the kit that all these tests patch: anybody who has it can tell."""
     folder.mkdir()
     journal = JournalFile(interrupted(kit_in(folder), Stage.REREAD, **options) / "journal")
-    assert journal.begun is not None
-    return journal.begun.base
+    assert journal.judged is not None
+    return journal.judged.base
 
 
 def strangers_frames(folder: Path, **options: Any) -> tuple[list[Record], bytes]:
@@ -359,13 +365,18 @@ def strangers_frames(folder: Path, **options: Any) -> tuple[list[Record], bytes]
     return found, (job / "spool").read_bytes()
 
 
-@pytest.mark.parametrize("merkle", [None, True])
-def test_frames_of_other_documents_are_not_signed_whatever_their_checksums(merkle: bool | None, folder: Path) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("merkle", "is_judged"), [(None, True), (True, True), (None, False)])
+def test_frames_of_other_documents_are_not_signed_whatever_their_checksums(
+    merkle: bool | None,  # noqa: FBT001
+    is_judged: bool,  # noqa: FBT001
+    folder: Path,
+) -> None:
     kit = kit_in(folder)
     frames, spool = strangers_frames(folder.parent / "evil", merkle=merkle)
     assert any(body.get("piece") for _, body in frames)
     base = base_of(folder.parent / "base", merkle=merkle)
-    job = job_of(kit, [(BEGIN, begun(request(kit, merkle=merkle), output(), base)), *frames])
+    first = judged(begun(request(kit, merkle=merkle), output()), base)
+    job = job_of(kit, [*first, *frames] if is_judged else [first[0], *(one for one in frames if one[0] == FRAME)])
     (job / "spool").write_bytes(spool)
     assert isinstance(resume(request(kit, merkle=merkle), output()), PatchReport)
     assert kit.read_bytes() == quiet(folder.parent / "quiet", merkle=merkle)
@@ -440,7 +451,7 @@ def forge(two: Pair, job: Path, data: bytes) -> None:
     (job / "archive").write_bytes(data)
     first = JournalFile(job / "journal").begun
     assert first is not None
-    (job / "journal").write_bytes(journal([(BEGIN, first.to_json()), (READY, ready(two.base, job / "archive"))]))
+    (job / "journal").write_bytes(journal([*judged(first.to_json()), (READY, ready(two.base, job / "archive"))]))
 
 
 def rolling(kit: Path) -> RollbackRequest:
@@ -458,7 +469,7 @@ def test_a_rollback_is_not_finished_by_a_kit_that_this_one_was_not_made_of(
     (job / "archive").write_bytes(made(tmp_path / "evil"))
     first = {**begun(request(kit), output()), "options": {"rollback": "0" * 64}}
     last = ready(kit, job / "archive", keptAs=".rolled-back.4")
-    (job / "journal").write_bytes(journal([(BEGIN, first), (READY, last)]))
+    (job / "journal").write_bytes(journal([*judged(first), (READY, last)]))
     refused(lambda: rollback(rolling(kit), again=True), folder)
 
 
@@ -470,7 +481,7 @@ def test_a_backup_that_is_not_what_was_restored_stays_when_a_rollback_is_finishe
     (job / "archive").write_bytes(old)
     first = {**begun(request(kit), output()), "options": {"rollback": "0" * 64}}
     last = ready(kit, job / "archive", keptAs=".rolled-back.4")
-    (job / "journal").write_bytes(journal([(BEGIN, first), (READY, last)]))
+    (job / "journal").write_bytes(journal([*judged(first), (READY, last)]))
     backup = kit.with_name(f"{ARCHIVE}.bak.3")
     backup.unlink()
     backup.write_bytes(b"of an earlier year")

@@ -15,7 +15,7 @@ from kit.output.job import Job
 from kit.output.switch import checksum_line
 from kit.signing import archive_signature
 from kit.values import Sha256
-from kit.verbs.jobs import begin
+from kit.verbs.jobs import begin, record_judged
 from tests import kits
 from tests.commands import ROOT, Outcome, kit
 from tests.end_to_end.desk import Desk, key
@@ -378,7 +378,8 @@ def test_a_patch_that_was_interrupted_is_not_resumed_as_a_rollback(desk: Desk) -
     path = in_place(desk)
     with Job(path) as job:
         job.keep = True
-        begin(job, {"transforms": []}, {})
+        begin(job, {"transforms": []})
+        record_judged(job, {})
     unchanged(desk, path, 64, "no rollback", "kit patch", options=("--resume",))
     assert rollback(desk, path, "--abandon").code == 0
     assert rollback(desk, path).code == 0

@@ -130,6 +130,16 @@ def is_own(codec: Codec, frame: DecodedFrame) -> bool:
     return codec is Codec.GZIP and frame.header == _GZIP_HEADER
 
 
+def may_be_own(codec: Codec, head: bytes, tail: bytes) -> bool:
+    """Return whether an archive that begins and ends with these bytes may have the form of those that this one makes.
+
+    Of zstd it ends with a seek table, whose magic is last; of gzip it begins with our header. Others have both rarely.
+    """
+    if codec is Codec.ZSTD:
+        return tail == struct.pack("<I", _SEEK_FOOTER_MAGIC)
+    return codec is Codec.NONE or head.startswith(_GZIP_HEADER)
+
+
 def window_of(length: int) -> int:
     """Return the largest window that a frame of our form with ``length`` bytes of content needs."""
     return min(length, 1 << _WINDOW_LOG)

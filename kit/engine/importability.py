@@ -99,6 +99,12 @@ def check_import(check: ImportCheck, run: Run, after: Run, touched: Sequence[boo
     return found
 
 
+def expected_check(collection: CollectionMember, slot: int) -> ImportCheck:
+    """Return the check of a collection for which a server demands nothing of its own."""
+    name = replace(collection.name, collection=unquote(collection.name.collection))
+    return ImportCheck(name=name, path=collection.path, slot=slot)
+
+
 class KeyStore:
     """The keys of unique indexes on disk; the caller removes the folder."""
 
@@ -173,6 +179,19 @@ class Importing:
         return cls(
             checks=checks, faults=tuple(faults), unchecked=tuple(unchecked), keys=KeyStore(scratch / "import-keys")
         )
+
+    @classmethod
+    def ahead(cls, checks: Mapping[MemberPath, ImportCheck], scratch: Path) -> Importing:
+        """Return what collections are checked by that come before their metadata; ``checks`` may still grow."""
+        return cls(checks=checks, faults=(), unchecked=(), keys=KeyStore(scratch / "import-keys"))
+
+    def confirmed(self, due: Importing) -> Importing | None:
+        """Return ``due`` with the keys that were found here; None where other checks than those were due."""
+        if {path: check.essence for path, check in due.checks.items()} != {
+            path: check.essence for path, check in self.checks.items()
+        }:
+            return None
+        return replace(due, keys=self.keys)
 
 
 def _demands(

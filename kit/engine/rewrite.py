@@ -1,4 +1,6 @@
-"""The second reading: writes every member to the destination, handled collections through the transforms.
+"""The rewriting reading: writes every member to the destination, handled collections through the transforms.
+
+It is the second one, or the only one where the first has nothing to find out for it (:func:`rewrite_unread`).
 
 Untouched members are copied as they are stored where they are whole frames of this program
 (:mod:`kit.archive.read.tar`), else framed anew, and never altered; the bytes read must be those the survey digested. A
@@ -10,8 +12,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,19 +22,32 @@ from kit.archive.read.proven import LEAST_BYTES, Body, encode_proven, known_fram
 from kit.archive.read.reader import Copying, KitReader, changed_meanwhile
 from kit.archive.read.tar import Member
 from kit.archive.write.tar import Destination, Slot
+from kit.documents import Run
+from kit.engine import changes
 from kit.engine.changes import MemberChange, Rewrite, SettledMember, rewrite_of_settled
-from kit.engine.importability import Importing, finish_import
+from kit.engine.importability import Importing, expected_check, finish_import
 from kit.engine.leaves import LeafStore
 from kit.engine.passing import read_again
 from kit.engine.pipeline import Pipeline
-from kit.engine.reading import MAX_FINDINGS, Survey, member_runs
+from kit.engine.reading import MAX_FINDINGS, Survey, member_runs, survey_into
+from kit.engine.survey import take_metadata
 from kit.engine.work import RunResult, RunWork, transform_run
 from kit.errors import DigestError
+from kit.importing.scanning import ImportCheck
 from kit.output.journal import checksum
 from kit.transforms.protocol import Transform
-from kit.values import Codec, CollectionMember, MemberPath, Sha256, Timestamp
+from kit.values import Codec, CollectionMember, MemberPath, Sha256, Timestamp, metadata_name
 
-__all__ = ["MAX_FINDINGS", "MemberChange", "Request", "Rewrite", "rewrite", "unchanged_members"]
+__all__ = [
+    "MAX_FINDINGS",
+    "MemberChange",
+    "Request",
+    "Rewrite",
+    "TwoReadingsError",
+    "rewrite",
+    "rewrite_unread",
+    "unchanged_members",
+]
 
 _AGAIN = "nothing was written; start again"
 
@@ -74,10 +89,57 @@ def rewrite(
         reader=reader, survey=survey, destination=destination, pipeline=pipeline, request=request, done=done
     )
     read_again(reader, survey, one_pass.visit, copying=one_pass.copying())
-    pipeline.drain()
+    one_pass.finish()
     if request.importing is not None:
         finish_import(reader, survey, request.importing, done, request.transforms[-1].name)
     return one_pass.done
+
+
+class TwoReadingsError(Exception):
+    """A kit cannot be rewritten while it is read for the first time, or should not be; the message is the reason."""
+
+
+def rewrite_unread(
+    reader: KitReader,
+    destination: Destination,
+    pipeline: Pipeline,
+    request: Request,
+    *,
+    keep: Callable[[MemberPath], bool],
+    scratch: Path,
+) -> tuple[Survey, Rewrite, Importing]:
+    """Read a kit for the first time, and hand every member to ``destination`` meanwhile, as :func:`rewrite` does.
+
+    The caller judges what was read before anything is made of what was written. The members that are held whole have
+    open slots. ``request`` has no keys, limit, leaves or settled members. What a server demands of a collection may be
+    known only after it, so what it was checked by is returned, too, and still has to be confirmed.
+
+    Args:
+        reader: The kit.
+        destination: Where it is written to.
+        pipeline: Does the work on documents.
+        request: What to do with it.
+        keep: Which members to hold whole.
+        scratch: The folder for keys of indexes.
+
+    Raises:
+        TwoReadingsError: The kit has what the transforms look up, a member in which nothing seems to be left to do, or
+            much besides one collection; or too much may follow that. What was written is void.
+        KitError: As of :func:`rewrite`; the kit may be to blame, which nobody has judged.
+    """
+    found, checks = Survey(allowed=reader.allowed), dict[MemberPath, ImportCheck]()
+    importing = Importing.ahead(checks, scratch)
+    one_pass = _Pass(
+        reader=reader,
+        survey=found,
+        destination=destination,
+        pipeline=pipeline,
+        request=replace(request, importing=importing),
+        done=Rewrite(),
+    )
+    survey_into(found, reader, keep=keep, tap=_Unread(one_pass, keep, checks))
+    one_pass.finish()
+    return found, one_pass.done, importing
 
 
 def find_untouched(reader: KitReader, survey: Survey, settled: Mapping[MemberPath, SettledMember]) -> Rewrite | None:
@@ -108,6 +170,8 @@ class _Pass:
     pipeline: Pipeline
     request: Request
     done: Rewrite
+    look: Callable[[Member, CollectionMember, Run], None] | None = None
+    """Gets the first run of each member that goes through the transforms, before it does."""
     copies: Slot | None = None
     """The slot that frames are copied to, until another entry comes."""
     bodies: Iterator[tuple[Body, ...]] = field(default_factory=lambda: iter(()))
@@ -201,9 +265,11 @@ class _Pass:
             importing=self.request.importing.checks.get(collection.path) if self.request.importing else None,
             leaves=self.request.leaves is not None,
             prove=self.request.prove,
-            prove_frame=self.destination.proves and self.survey.members[collection.path][1] >= LEAST_BYTES,
+            prove_frame=self.destination.proves and member.size >= LEAST_BYTES,
         )
         for run in member_runs(collection, body, self.reader):
+            if self.look is not None and not run.first:
+                self.look(member, collection, run)
             handled.read(run.stored)
             self.pipeline.submit(
                 transform_run,
@@ -215,12 +281,80 @@ class _Pass:
             )
         self.pipeline.mark(handled.close)
 
+    def finish(self) -> None:
+        """Deliver what is left, and name the documents of members that have no codec by the digest of their bodies."""
+        self.pipeline.drain()
+        for path, change in self.done.members.items():
+            if change.base_documents is None:
+                change.base_documents, _ = self.survey.members[path]
+
     def _left(self) -> int | None:
         """Return how many documents may still change; with a limit, that is only known once all before are done."""
         if self.request.limit is None:
             return None
         self.pipeline.drain()
         return self.request.limit - self.done.changed
+
+
+class _Unread:
+    """Rewrites a kit during its first reading."""
+
+    def __init__(
+        self, one_pass: _Pass, keep: Callable[[MemberPath], bool], checks: dict[MemberPath, ImportCheck]
+    ) -> None:
+        self.one_pass = one_pass
+        one_pass.look = self._look
+        self._keep = keep
+        self._checks = checks
+        self._carried = 0
+        """Bytes of members that stay, before the first that goes through the transforms."""
+
+    def note(self, member: Member) -> None:
+        """Write an entry that has no body, and make room for a member that is held whole."""
+        one_pass, path = self.one_pass, member.path
+        if path is None or not member.is_file:
+            one_pass.visit(member, iter(()))
+        elif self._keep(path):
+            one_pass.done.deferred[path] = one_pass.destination.open(path, mode=member.mode)
+
+    def take(
+        self, member: Member, path: MemberPath, body: Iterator[bytes], collection: CollectionMember | None
+    ) -> None:
+        """Write any other file."""
+        one_pass, transforms = self.one_pass, self.one_pass.request.transforms
+        if collection is None:
+            self._carry(member, path, body)
+            return
+        if any(transform.indexes(collection.name) for transform in transforms):
+            raise TwoReadingsError(f"{path} is looked up")
+        if not any(transform.handles(collection.name) for transform in transforms):
+            self._carry(member, path, body)
+            return
+        self._checks[path] = expected_check(collection, len(self._checks))
+        one_pass.visit(member, body)
+
+    def _carry(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
+        one_pass = self.one_pass
+        self._carried += member.size
+        if not one_pass.done.members and self._carried > FRAME_BYTES:
+            raise TwoReadingsError(f"{path} comes before what changes")
+        if metadata_name(path) is not None:
+            if member.size > one_pass.reader.limits.json_bytes:
+                raise TwoReadingsError(f"{path} is too large to be held")
+            chunks = list(body)
+            take_metadata(one_pass.survey, one_pass.reader, one_pass.request.transforms, path, iter(chunks))
+            body = iter(chunks)
+        one_pass.visit(member, body)
+
+    def _look(self, member: Member, collection: CollectionMember, run: Run) -> None:
+        """Stop before work is wasted: where nothing is left to do in a member, or sources are likely to follow."""
+        one_pass = self.one_pass
+        probe = changes.probe(collection, one_pass.request.transforms)
+        if probe is not None and probe.sample(run):
+            raise TwoReadingsError(f"{collection.path} seems to be done")
+        outlook = one_pass.reader.outlook
+        if outlook is None or not outlook.is_near_end(member.offset + len(member.header) + member.size):
+            raise TwoReadingsError(f"much follows {collection.path}")
 
 
 class _Handled:
@@ -232,7 +366,7 @@ class _Handled:
         self._change = one_pass.done.members[collection.path] = MemberChange(collection=collection)
         self._slot = one_pass.destination.open(collection.path, mode=mode)
         self._after = hashlib.sha256()
-        # The body of a member without a codec is its documents, and the survey has digested it.
+        # The body of a member without a codec is its documents, and the first pass digests it.
         self._before = hashlib.sha256() if collection.codec is not Codec.NONE else None
 
     def read(self, documents: bytes) -> None:
@@ -268,8 +402,8 @@ class _Handled:
         """Record what the member held and what it holds, and end it."""
         self._change.sha256 = Sha256(self._after.hexdigest())
         self._change.proven = self._pass.request.prove
-        surveyed, _ = self._pass.survey.members[self._collection.path]
-        self._change.base_documents = Sha256(self._before.hexdigest()) if self._before is not None else surveyed
+        if self._before is not None:
+            self._change.base_documents = Sha256(self._before.hexdigest())
         self._pass.destination.close(self._slot, mtime=self._pass.request.created_at)
 
 

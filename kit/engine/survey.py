@@ -72,6 +72,35 @@ def survey(
     return found
 
 
+def take_metadata(
+    found: Survey, reader: KitReader, transforms: Sequence[Transform], path: MemberPath, body: Iterator[bytes]
+) -> None:
+    """Keep the metadata of a collection that a transform handles in ``found``; a fault in it is kept in its place.
+
+    Raises:
+        KitError: ``body`` cannot be read.
+    """
+    name = transforms and metadata_name(path)
+    if not name or not any(transform.handles(name.collection) for transform in transforms):
+        return
+    from kit.engine import changes  # noqa: PLC0415  with the transforms
+
+    watched = changes.WatchedChunks(body)
+    parts, size, limits = list[bytes](), 0, reader.limits
+    try:
+        for chunk in reader.decode_member(watched, name.codec, where=str(path)):
+            size += len(chunk)
+            limits.check("json_bytes", size, where=str(path))
+            limits.hold(len(chunk), where=str(path))
+            parts.append(chunk)
+    except KitError as error:
+        if watched.failed:
+            raise
+        found.metadata[path] = error
+    else:
+        found.metadata[path] = b"".join(parts)
+
+
 def _needs(transforms: Sequence[Transform]) -> dict[int, Needs]:
     from kit.encryption import Needs  # noqa: PLC0415  where there are no transforms, it is not loaded
 
@@ -102,7 +131,7 @@ class _Walk:
     ) -> None:
         """Submit the runs of a collection to the workers, if anything is needed of them."""
         if collection is None:
-            self._take_metadata(path, body)
+            take_metadata(self.found, self.reader, self.transforms, path, body)
             return
         counted = self.count(collection)
         if not counted and not self.transforms:
@@ -132,28 +161,6 @@ class _Walk:
                     needs.fail(error)
         elif (probe := changes.probe(collection, self.transforms)) is not None:
             self._probe(probe, changes.WatchedChunks(body))
-
-    def _take_metadata(self, path: MemberPath, body: Iterator[bytes]) -> None:
-        """Keep the metadata of a collection that a transform handles; a fault in it is kept in its place."""
-        name = self.transforms and metadata_name(path)
-        if not name or not any(transform.handles(name.collection) for transform in self.transforms):
-            return
-        from kit.engine import changes  # noqa: PLC0415  with the transforms
-
-        watched = changes.WatchedChunks(body)
-        parts, size, limits = list[bytes](), 0, self.reader.limits
-        try:
-            for chunk in self.reader.decode_member(watched, name.codec, where=str(path)):
-                size += len(chunk)
-                limits.check("json_bytes", size, where=str(path))
-                limits.hold(len(chunk), where=str(path))
-                parts.append(chunk)
-        except KitError as error:
-            if watched.failed:
-                raise
-            self.found.metadata[path] = error
-        else:
-            self.found.metadata[path] = b"".join(parts)
 
     def _probe(self, probe: changes.Probe, body: changes.WatchedChunks) -> None:
         """Find out whether a member has nothing left to do, as far as every run so far shows."""

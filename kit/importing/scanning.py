@@ -42,6 +42,11 @@ class ImportCheck:
     """The number of the member; an index of it is at a place of its own (:meth:`place`)."""
     demands: Demands = field(default_factory=Demands)
 
+    @property
+    def essence(self) -> tuple[object, ...]:
+        """All that decides what :func:`check_run` finds."""
+        return self.name, self.path, self.slot, self.demands.schemas, self.demands.indexes
+
     def scope(self, index: str | None) -> bytes:
         """Return what distinguishes an index of this member from all others; None for that of ``_id``."""
         parts = (self.path.text, *((index,) if index is not None else ()))

@@ -59,6 +59,9 @@ class RunLog:
             case PassStarted():
                 self.finish()
                 self._since, self._open, self._batches = self.clock(), event.stage, 0
+                if event.stage is Stage.REWRITE:  # one before it is void
+                    self.documents.clear()
+                    self.lacking.clear()
             case BatchDone():
                 log.documents += event.documents
                 log.bytes += event.bytes

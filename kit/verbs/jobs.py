@@ -124,14 +124,14 @@ def check_options(job: Job, options: Options) -> None:
 
 
 def begin(job: Job, options: Options) -> None:
-    """Record the options with which a job begins, if it has not begun; they are on disk with the next record.
+    """Record the options with which a job begins, if it has not begun.
 
     Raises:
-        OutputError: The record cannot be added.
+        OutputError: The record cannot be written.
     """
     if job.journal.begun is None:
         this = BeginRecord(format=FORMAT, tool=TOOL, version=VERSION, options=options)
-        job.journal.append(BEGIN, this.to_json())
+        job.journal.write(BEGIN, this.to_json())
 
 
 def record_judged(job: Job, base: Mapping[str, Any]) -> None:
@@ -279,14 +279,15 @@ def keep_if_resumable(job: Job) -> Iterator[None]:
         job.keep = True
         raise InterruptedRunError(what, where=str(job.target), hint=_RESUME) from error
     except KitError as error:
-        saved = job.journal.frames or job.journal.ready is not None
-        if not job.keep and saved and (job.journal.ready is not None or _is_transient(error)):
+        # Frames of a base that nobody has judged are not worth another try by themselves.
+        saved = (job.journal.frames and job.journal.judged is not None) or job.journal.ready is not None
+        if not job.keep and saved and (job.journal.ready is not None or is_transient(error)):
             job.keep = True
             error.hint = f"what is finished is kept: when the cause is gone, {_RESUME}"
         raise
 
 
-def _is_transient(error: BaseException | None) -> bool:
+def is_transient(error: BaseException | None) -> bool:
     """Return whether the machine failed, not the content, so that another try may succeed."""
     seen: list[BaseException] = []
     # An error that is raised again "from" itself, with more of its place, is its own cause.

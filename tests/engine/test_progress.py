@@ -33,7 +33,9 @@ class Heard:
         self.events.append(event)
 
     def of(self, stage: Stage) -> list[Event]:
-        return [event for event in self.events if event.stage is stage]
+        """Give the events of the last pass of this stage: one before it was begun in vain."""
+        found = [event for event in self.events if event.stage is stage]
+        return found[max((at for at, event in enumerate(found) if isinstance(event, PassStarted)), default=0) :]
 
     def batches(self) -> list[BatchDone]:
         """Give the batches without how far the reader was ahead of them."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hardening.fault_matrix import DELTA, PATCH, RESHAPE, bench_of
+from hardening.fault_matrix import DELTA, ONCE, PATCH, RESHAPE, bench_of
 from kit.reports.patch import strike_table
 from kit.verbs.selftest import DAMAGES, FAULTS, Matrix, kill_everywhere, phases
 from kit.verbs.selftest.strikes import harm
@@ -24,6 +24,7 @@ from kit.verbs.selftest.strikes import harm
         ("kit.tar.zst", "in place", DELTA, 19),
         ("kit.tar.zst", "in place", RESHAPE, 23),
         ("kit", "output", RESHAPE, 43),
+        ("kit.tar.zst", "in place", ONCE, 31),
     ],
 )
 def test_no_strike_does_harm_and_every_resumed_run_gives_the_same_bytes(

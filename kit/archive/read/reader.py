@@ -21,6 +21,7 @@ from kit.archive.frames import Frame
 from kit.archive.read.codecs import decode, decode_member, detect
 from kit.archive.read.folder import folder_bytes, open_folder, read_folder
 from kit.archive.read.headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
+from kit.archive.read.outlook import Outlook, may_be_ours
 from kit.archive.read.proven import Proven, decode_proven
 from kit.archive.read.tar import Layout, Member, Stretch, read_tar
 from kit.archive.source import (
@@ -75,6 +76,7 @@ class KitReader:
         read_bytes: Stored bytes that the latest pass over the members has read so far.
         collections: Which members are collections. By their names alone until the first pass knows what is declared.
         declared: What a caller declares to be collections, in addition to the kit itself.
+        outlook: How far the latest pass has decoded the archive, if that is observed.
         watch: Called with the number of bytes of a member's body that were just used, on the thread that uses them.
     """
 
@@ -100,6 +102,7 @@ class KitReader:
         self.read_bytes = 0
         self._read_digest = hashlib.sha256()
         self._layout: Layout | None = None
+        self.outlook: Outlook | None = None
         self._entries: bytes | None = None
         """Digest of the entries of the first complete pass; None before."""
         self._is_complete = False
@@ -207,6 +210,14 @@ class KitReader:
 
         return self._layout if self._layout.is_own(stored, tail) else None
 
+    def may_be_ours(self) -> bool:
+        """Return whether this program may have written the archive, by its first and last bytes; between passes only.
+
+        Raises:
+            UnreadableError: The medium failed.
+        """
+        return isinstance(self._source, int) or may_be_ours(self._source, _CODECS[self.container])
+
     def is_foreign(self) -> bool:
         """Return whether the latest pass read a frame that this program's encoder would not make."""
         return self._layout is not None and self._layout.is_foreign
@@ -240,6 +251,7 @@ class KitReader:
         self._is_complete = False
         is_read = copying is None and proven is None
         self._layout = Layout(codec=codec) if codec is not Codec.NONE and is_read else None
+        self.outlook = Outlook(self._source.size) if self._layout is not None else None
         chunks: Iterator[bytes | KnownBytes]
         if proven is not None:
             # There is little to decode now; another thread digests the stored bytes meanwhile.
@@ -343,8 +355,9 @@ class KitReader:
         chunks = self._count(source_chunks(source, name=where))
         if codec is Codec.NONE:
             return chunks
-        ended = layout.add_frame if layout is not None else None
-        return decode(codec, ChunkReader(chunks, where=where), self._outer_limits, where=where, ended=ended)
+        ended, stored = layout.add_frame if layout is not None else None, ChunkReader(chunks, where=where)
+        decoded = decode(codec, stored, self._outer_limits, where=where, ended=ended)
+        return self.outlook.watch(decoded, stored) if layout is not None and self.outlook is not None else decoded
 
     def _read_stretches(self, source: ByteSource, codec: Codec, copying: Copying) -> Iterator[Frame | bytes]:
         """Yield the frames of stretches as stored, and the content of all others; every stored byte is digested."""

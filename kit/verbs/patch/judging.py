@@ -7,7 +7,7 @@ provable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
@@ -100,8 +100,22 @@ class Base:
         return self.lookup_bytes + (self.leaves.written_bytes if self.leaves is not None else 0)
 
 
-def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, ...], scratch: Path) -> Base:
+def read_base(
+    kit: OpenKit,
+    request: PatchRequest,
+    transforms: tuple[Transform, ...],
+    scratch: Path,
+    *,
+    meanwhile: Callable[[Pipeline, Path], Survey] | None = None,
+) -> Base:
     """Read the kit once, gather the lookups, and refuse it unless it is what its signers signed.
+
+    Args:
+        kit: The kit.
+        request: The whole request.
+        transforms: Its transforms.
+        scratch: The folder for lookups and leaves.
+        meanwhile: Reads the kit instead, with an empty lookup (:mod:`kit.verbs.patch.one_reading`).
 
     Raises:
         KitError: The first obligation that failed.
@@ -114,8 +128,14 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
     kit.reader.declared = request.migration.collections if request.migration is not None else NAMED
     edits = any(transform.edits_metadata for transform in transforms)
     with LookupWriter(scratch / "lookup") as lookup:
+        # Workers on other machines can only open it by its name.
+        place = real_path(lookup.path) if kit.environment.executor is not None else lookup.path
 
         def read(pipeline: Pipeline) -> Survey:
+            if meanwhile is not None:
+                lookup.finish()
+                origins.append(None)
+                return meanwhile(pipeline, place)
             found = survey(
                 *(kit.reader, pipeline),
                 keep=lambda path: is_kept(path) or (edits and is_metadata(path)),
@@ -131,7 +151,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         expectation = Expectation(
             trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
         )
-        judged = judge_kit(kit, expectation, read=read)
+        judged = judge_kit(kit, expectation, stage=Stage.REWRITE if meanwhile else Stage.SURVEY, read=read)
     judged.require(but=_ignored_obligations(request))
     _require_place(kit, judged.manifest)
     _refuse_dumps(judged.survey)
@@ -143,8 +163,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         sidecars=judged.sidecars,
         judgement=judged.judgement,
         manifest=judged.manifest,
-        # Workers on other machines can only open it by its name.
-        lookup=real_path(lookup.path) if kit.environment.executor is not None else lookup.path,
+        lookup=place,
         lookup_bytes=lookup.path.stat().st_size,
         snapshots=origins[0],
         importing=Importing.of(judged.survey, transforms, kit.reader.limits, scratch),

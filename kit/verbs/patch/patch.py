@@ -35,6 +35,7 @@ from kit.verbs.jobs import Completion, Finished, JournaledPasses, Options, compl
 from kit.verbs.patch.checklist import require_ticked, tick_off
 from kit.verbs.patch.generation import Generation, make_generation
 from kit.verbs.patch.judging import Base, judge_finished, looks_inside, read_base, reread
+from kit.verbs.patch.one_reading import read_in_one
 from kit.verbs.patch.passes import (
     CountingPasses,
     at_time,
@@ -210,7 +211,16 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
         request, migration, output, job = self._request, self._migration, self._output, self.job
         with ExitStack() as stack:
             stack.callback(close_lookups)
-            base = read_base(source, request, migration.transforms, job.folder)
+            passes = JournaledPasses(
+                *(job, source.reader.container, request.environment),
+                mode=source.reader.mode,
+                proves=not looks_inside(migration),
+            )
+            stack.callback(passes.release)
+            reading = read_in_one(
+                *(source, request, _reading_on(migration)), job=job, passes=passes, options=self.options()
+            )
+            base = reading.base
             was = base.manifest.generation
             self.require_kept_free(was)  # before any work: no later run could finish what this one began
             _require_sealable(source, request, migration, base)
@@ -219,14 +229,8 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
                 workers=source.executor,
                 live=True,
             )
-            self.begin(identity_of(source, base, transforms))
-            passes = JournaledPasses(
-                *(job, source.reader.container, request.environment),
-                mode=source.reader.mode,
-                proves=not looks_inside(migration),
-            )
-            stack.callback(passes.release)
-            done = transform_kit(source, request, transforms, base, passes)
+            reading.begin(lambda: self.begin(identity_of(source, base, transforms)))
+            done = reading.made or transform_kit(source, request, transforms, base, passes)
             require_tenants(migration, done)
             refusals = done.refusals.error(), unimportable_error(request, done)
             for broken in (*refusals, *broken_rules(migration, done)):

@@ -48,8 +48,13 @@ class Keys:
     public: Path
 
 
-def write_sample(kit: Path, folder: Path) -> Keys:
+def write_sample(kit: Path, folder: Path, files: Mapping[str, bytes] | None = None) -> Keys:
     """Write a kit, an archive or (for a name without suffix) a folder, its checksum, and the key that signs it.
+
+    Args:
+        kit: Where.
+        folder: Where the key goes.
+        files: The members, except manifest and signature; None for those of :func:`sample_files`.
 
     Raises:
         OutputError: The key cannot be written.
@@ -60,7 +65,7 @@ def write_sample(kit: Path, folder: Path) -> Keys:
     keys = Keys(private=folder / "key.pem", public=folder / "key.pub.pem")
     write_private(keys.private, key)
     write_public(keys.public, key.public)
-    files = sample_files()
+    files = files if files is not None else sample_files()
     manifest = _manifest(files)
     _write(kit, {_MANIFEST: manifest, f"{_MANIFEST}.jws": jws.sign(manifest, [key]), **files})
     if kit.is_file():
@@ -189,7 +194,14 @@ class Bench:
     """One container patched in one way: the folder it starts from, the one it ends in, and a runner to strike."""
 
     def __init__(
-        self, folder: Path, container: str, way: str, *, delta: Delta | None = None, migration: str | None = None
+        self,
+        folder: Path,
+        container: str,
+        way: str,
+        *,
+        delta: Delta | None = None,
+        migration: str | None = None,
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
         """Make the kit, count the steps of a quiet run, and record its result.
 
@@ -199,6 +211,7 @@ class Bench:
             way: One of :data:`WAYS`.
             delta: What builds the delta that is applied; None to patch.
             migration: The migration that is run, as JSON; None for that of ``rawLinkset``.
+            files: The members of the kit, as of :func:`write_sample`.
 
         Raises:
             StoppedError: The child does not run, or a quiet run fails.
@@ -207,7 +220,7 @@ class Bench:
         self.folder, self.container, self.way = folder, container, way
         self.start, self.place = folder / "start", folder / "place"
         self.target = "out" if way == "output" else container
-        keys = write_sample(self.start / container, folder / "keys")
+        keys = write_sample(self.start / container, folder / "keys", files)
         self.request: dict[str, Any] = {
             "kit": container,
             "output": "out" if way == "output" else None,

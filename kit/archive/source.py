@@ -116,12 +116,20 @@ class FileSource:
         Raises:
             UnreadableError: The medium failed; names file and offset.
         """
-        try:
-            data = os.pread(self._descriptor, size, self._offset)
-        except OSError as error:
-            raise unreadable(error, f"{self._name}: byte {self._offset}") from error
+        data = self.read_at(self._offset, size)
         self._offset += len(data)
         return data
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Read up to ``size`` bytes from ``offset``, and leave the position alone.
+
+        Raises:
+            UnreadableError: As :meth:`read`.
+        """
+        try:
+            return os.pread(self._descriptor, size, offset)
+        except OSError as error:
+            raise unreadable(error, f"{self._name}: byte {offset}") from error
 
     def seek(self, offset: int) -> None:
         """Set the position."""
@@ -141,7 +149,7 @@ class FileSource:
 def source_chunks(source: ByteSource, *, name: str, start: int = 0) -> Iterator[bytes]:
     """Yield every byte from ``start``, in chunks.
 
-    Each iterator keeps its own position, so several may share a source.
+    Each iterator keeps its own position, so several may share a source; of a file also in several threads.
 
     Raises:
         UnreadableError: A read failed; names ``name`` and the offset.
@@ -149,8 +157,11 @@ def source_chunks(source: ByteSource, *, name: str, start: int = 0) -> Iterator[
     offset = start
     while True:
         try:
-            source.seek(offset)
-            data = source.read(CHUNK_BYTES)
+            if isinstance(source, FileSource):
+                data = source.read_at(offset, CHUNK_BYTES)
+            else:
+                source.seek(offset)
+                data = source.read(CHUNK_BYTES)
         except OSError as error:
             raise unreadable(error, f"{name}: byte {offset}") from error
         if not data:

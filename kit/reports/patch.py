@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.encryption import FieldCounts, field_counts
 from kit.encryption.needs import OUTCOMES, SCANNED
 from kit.engine.rewrite import MemberChange, Rewrite
-from kit.reports.delta import comparison_json, comparison_lines
 from kit.reports.tenants import SHOWN_REASONS, tenant_rows
 from kit.reports.text import MAX_DOCUMENT, MAX_REASON, SCHEMA_VERSION, clip, error_json, table
 from kit.reports.verify import coverage_json, coverage_lines, judgement_json
@@ -28,9 +27,12 @@ from kit.values import CountName
 from kit.values.extractor_release import list_extractors
 from kit.verbs.jobs import Abandonment, Completion
 from kit.verbs.patch.patch import PatchReport
-from kit.verbs.rollback import RollbackReport
-from kit.verbs.selftest import Row, SelftestReport
 from kit.version import TOOL, VERSION
+
+if TYPE_CHECKING:
+    # For their own reports; a patch does not load what applies deltas, or what strikes.
+    from kit.verbs.rollback import RollbackReport
+    from kit.verbs.selftest import Row, SelftestReport
 
 NOT_SELECTED = "not-selected"
 SHOWN_FINDINGS = 5
@@ -331,6 +333,8 @@ def _written_lines(report: PatchReport) -> Iterator[str]:
 
 def completion_json(done: Completion) -> dict[str, Any]:
     """Return the report as JSON."""
+    from kit.reports.delta import comparison_json  # noqa: PLC0415  only after a delta
+
     return {
         **_head("completed"),
         "kit": str(done.kit),
@@ -351,6 +355,8 @@ def completion_lines(done: Completion) -> Iterator[str]:
     if done.generation is not None:
         yield f"generation {done.generation}, signed by {', '.join(done.signed_by)}"
     if done.archive is not None:
+        from kit.reports.delta import comparison_lines  # noqa: PLC0415  as above
+
         yield from comparison_lines(done.archive)
     if done.backup is not None:
         yield f"the old kit is kept as {done.backup}"
@@ -443,6 +449,8 @@ def _row_json(row: Row) -> dict[str, int]:
 
 
 def _total(rows: Iterable[Row]) -> Row:
+    from kit.verbs.selftest import Row  # noqa: PLC0415  with the report that has them
+
     total = Row()
     for row in rows:
         total.add(row)

@@ -12,7 +12,7 @@ Laws of the package:
 """
 
 from kit.documents.elements import OTHERS, Element, Kind, Place, Wanted, elements, find, index, prune, string_at
-from kit.documents.framing import RUN_BYTES, Run, Texts, count_elements, is_deeper, narrow_bytes, runs
+from kit.documents.framing import RUN_BYTES, Run, Texts, count_elements, is_deeper, narrow_bytes, runs, with_texts
 from kit.documents.identity import KEY_BYTES, document_id, document_name, keys_of
 from kit.documents.splice import (
     Replacement,
@@ -59,5 +59,6 @@ __all__ = [
     "select",
     "string_at",
     "validate",
+    "with_texts",
     "without_last",
 ]

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from kit.documents import core
@@ -45,6 +45,7 @@ __all__ = [
     "joined",
     "narrow_bytes",
     "runs",
+    "with_texts",
 ]
 
 _ZERO_OR_ONE = bytes((0,)) + bytes((1,)) * 255
@@ -131,6 +132,25 @@ class Texts:
     def __iter__(self) -> Iterator[bytes]:
         return (self.data[start:end] for start, end in self.spans)
 
+    def replaced(self, changed: Mapping[int, bytes]) -> Texts:
+        """Return texts, some of them replaced, by number; what is between them stays."""
+        if not changed:
+            return self
+        parts: list[bytes] = []
+        spans: list[tuple[int, int]] = []
+        at = shift = 0
+        for number, (start, end) in enumerate(self.spans):
+            new = changed.get(number)
+            if new is None:
+                spans.append((start + shift, end + shift))
+                continue
+            parts += self.data[at:start], new
+            spans.append((start + shift, start + shift + len(new)))
+            shift += len(new) - (end - start)
+            at = end
+        parts.append(self.data[at:])
+        return Texts(data=b"".join(parts), spans=tuple(spans))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -188,6 +208,14 @@ class Run:
         for end in self.ends:
             yield self.data[start:end]
             start = end
+
+
+def with_texts(documents: Iterable[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
+    """Yield each document with the text that it is kept as; None where that is not how it is kept."""
+    run = documents if isinstance(documents, Run) else None
+    if run is None or run.texts is None:
+        return ((document, None) for document in documents)
+    return zip(run, run.texts, strict=True)
 
 
 _BLOCK = 64 * 1024

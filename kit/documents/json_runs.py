@@ -8,19 +8,16 @@ document and one chunk.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Final
 
 from kit.documents.framing import RUN_BYTES, Run, Texts, elements_in, joined
-from kit.documents.json_view import after_blanks, views
+from kit.documents.json_view import MARK, after_blanks, views
 from kit.errors import BsonError
 from kit.values import Limits, Price
 
 _BLANKS: Final = b" \t\r\n"
-# A string, complete or cut off, or a mark that opens or closes.
-_MARK: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{\[]|[}\]]', re.DOTALL)
 
 
 def json_lines(chunks: Iterable[bytes], *, limits: Limits, target: int = RUN_BYTES) -> Iterator[Run]:
@@ -240,7 +237,7 @@ class _ArrayScan:
         if mark != b"{":
             raise self._fault("is no JSON object", self._at)
         depth = 0
-        for found in _MARK.finditer(self._data, self._at):
+        for found in MARK.finditer(self._data, self._at):
             first = found[0][:1]
             if first in b"{[":
                 depth += 1

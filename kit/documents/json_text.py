@@ -1,15 +1,16 @@
 """Changes the text of a JSON document by splicing: all other bytes, blanks and spellings of numbers stay.
 
-An element is added before the closing brace, in the one spelling that this program has for its value (schemas/
-json-collections.md, "Splicing"): so it is known again by its bytes, and can be cut out. Laws: what :func:`without_last`
-makes of what :func:`append` makes of a text is the text; the view of the longer text is the view of the text with the
-element appended.
+An element is added before the closing brace, and a value takes the place of another, in the one spelling that this
+program has for it (schemas/json-collections.md, "Splicing"): so it is known again by its bytes, and can be cut out.
+Laws: what :func:`without_last` makes of what :func:`append` makes of a text is the text; the view of the longer text is
+the view of the text with the element appended; :func:`replace_values` with the former texts undoes itself.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterable
 from json.encoder import encode_basestring
 from typing import Final
 
@@ -28,21 +29,26 @@ def spell_element(element: bytes) -> bytes:
         BsonError: It is malformed, or of a type that no text of this program has.
     """
     nul = element.index(0, 1)
-    return b"%b:%b" % (_spell_text(element[1:nul]), _spell(element, element[0], nul + 1, len(element)))
+    return b"%b:%b" % (_spell_text(element[1:nul]), spell_value(element, element[0], nul + 1, len(element)))
 
 
-def _spell(buffer: bytes, kind: int, start: int, end: int) -> bytes:  # noqa: PLR0911  one for each type
+def spell_value(buffer: bytes, kind: int, start: int, end: int) -> bytes:  # noqa: PLR0911  one for each type
+    """Return a BSON value as JSON; it is ``buffer[start:end]``.
+
+    Raises:
+        BsonError: It is malformed, or of a type that no text of this program has.
+    """
     match kind:
         case Kind.STRING:
             return _spell_text(buffer[start + 4 : end - 1])
         case Kind.DOCUMENT:
             parts = (
-                b"%b:%b" % (_spell_text(one.name), _spell(buffer, one.kind, one.value, one.end))
+                b"%b:%b" % (_spell_text(one.name), spell_value(buffer, one.kind, one.value, one.end))
                 for one in elements(buffer, start)
             )
             return b"{%b}" % b",".join(parts)
         case Kind.ARRAY:
-            items = (_spell(buffer, one.kind, one.value, one.end) for one in elements(buffer, start))
+            items = (spell_value(buffer, one.kind, one.value, one.end) for one in elements(buffer, start))
             return b"[%b]" % b",".join(items)
         case Kind.NULL:
             return b"null"
@@ -69,6 +75,22 @@ def _spell_text(text: bytes) -> bytes:
         return encode_basestring(text.decode()).encode()
     except UnicodeDecodeError as error:
         raise BsonError("a string is not UTF-8") from error
+
+
+def replace_values(text: bytes, changes: Iterable[tuple[tuple[int, int], bytes]]) -> bytes:
+    """Return a text with other values at these places; what is between them stays.
+
+    Args:
+        text: The text of an object.
+        changes: Begin and end of a value (:func:`kit.documents.json_view.value_places`), and its new text; none of
+            these places is in another.
+    """
+    parts: list[bytes] = []
+    at = 0
+    for (start, end), new in sorted(changes):
+        parts += text[at:start], new
+        at = end
+    return b"".join((*parts, text[at:]))
 
 
 def append(text: bytes, member: bytes, *, is_empty: bool) -> bytes:

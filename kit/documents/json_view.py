@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from kit.documents import core
+from kit.documents.elements import index
 from kit.documents.extended_json import TYPE_NAMES, typed
 from kit.documents.kinds import INT32, Kind
 from kit.errors import BsonError, KitError
@@ -30,6 +31,8 @@ _TOKEN: Final = re.compile(
     rb'"([^"\\\x00-\x1f]*+)"|"((?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+)"'
     rb"|(-?(?:0|[1-9][0-9]*+)(?:(\.[0-9]++)?(?:([eE])[+-]?[0-9]++)?))|(true|false|null)|([{}\[\],:])"
 )
+MARK: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{\[]|[}\]]', re.DOTALL)
+"""A string, complete or cut off, or a mark that opens or closes."""
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 _ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _WORDS: Final = {b"true": (Kind.BOOLEAN, b"\1"), b"false": (Kind.BOOLEAN, b"\0"), b"null": (Kind.NULL, b"")}
@@ -129,6 +132,65 @@ def views(
         begin, end = spans[number]
         found[number] = _named_view(data[begin:end], limits, start + begin, first + number)
     return found
+
+
+def value_places(text: bytes, start: int = 0) -> dict[bytes, tuple[int, int]]:
+    """Return where the value of each member of an object begins and ends, by name, in their order.
+
+    Args:
+        text: A text that :func:`view` has read.
+        start: Where the object begins in it.
+
+    Raises:
+        BsonError: It is no object.
+    """
+    found: dict[bytes, tuple[int, int]] = {}
+    at = after_blanks(text, start + 1)
+    while text[at : at + 1] != b"}":
+        name = _TOKEN.match(text, at)
+        if name is None or (name[1] is None and name[2] is None):
+            raise _fault(text, at)
+        begin = after_blanks(text, after_blanks(text, name.end()) + 1)
+        end = _end_of_value(text, begin)
+        found[_name(name[1], name[2], at)] = begin, end
+        at = after_blanks(text, end)
+        if text[at : at + 1] == b",":
+            at = after_blanks(text, at + 1)
+    return found
+
+
+def _end_of_value(text: bytes, at: int) -> int:
+    if text[at : at + 1] not in {b"{", b"["}:
+        found = _TOKEN.match(text, at)
+        if found is None:
+            raise _fault(text, at)
+        return found.end()
+    depth = 0
+    for mark in MARK.finditer(text, at):
+        first = mark[0][:1]
+        if first in b"{[":
+            depth += 1
+        elif first in b"}]":
+            depth -= 1
+            if not depth:
+                return mark.end()
+    raise _fault(text, len(text))
+
+
+def view_value(text: bytes, *, limits: Limits) -> tuple[int, bytes]:
+    """Return type and value bytes of what the text of one value stands for.
+
+    Raises:
+        BsonError: It is not one strict JSON value, without blanks around it.
+        LimitError: It is over a limit.
+    """
+    wrapped = b'{"":%b}' % text
+    document = view(wrapped, limits=limits)
+    found = index(document)
+    if len(found) != 1 or value_places(wrapped)[b""] != (4, 4 + len(text)):
+        raise BsonError("is not one JSON value", where="byte 0")
+    kind, start, end = found[b""]
+    return kind, document[start:end]
 
 
 def _bounded(limit: int) -> int:

@@ -1,11 +1,13 @@
-"""Generates BSON bytes of every type, deprecated ones and repeated names included, by rules of its own.
+"""Generates BSON bytes of every type, deprecated ones and repeated names included, and spellings of JSON.
 
 Written from the grammar at bsonspec.org and independent of the package under test on purpose.
 """
 
 from __future__ import annotations
 
+import json
 import struct
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -81,3 +83,24 @@ DOCUMENTS = st.lists(st.tuples(NAMES, VALUES), max_size=6).map(document)
 
 DISTINCT = st.lists(st.tuples(NAMES, VALUES), max_size=6, unique_by=lambda element: element[0])
 """The elements of a level whose names do not repeat; see :func:`document`."""
+
+
+BLANKS = st.text(" \t\r", max_size=2)
+
+
+def spell(value: Any, data: Any) -> str:
+    """Return a JSON value in any of its spellings, on one line."""
+    before, behind = data.draw(BLANKS), data.draw(BLANKS)
+    match value:
+        case dict():
+            inner = ",".join(f"{spell(name, data)}:{spell(one, data)}" for name, one in value.items())
+            text = f"{{{inner or data.draw(BLANKS)}}}"
+        case list():
+            inner = ",".join(spell(one, data) for one in value)
+            text = f"[{inner or data.draw(BLANKS)}]"
+        case str():
+            text = json.dumps(value, ensure_ascii=data.draw(st.booleans()))
+            text = text.replace("/", data.draw(st.sampled_from(["/", "\\/", "\\u002F"])))
+        case _:
+            text = json.dumps(value)
+    return f"{before}{text}{behind}"

@@ -406,6 +406,18 @@ def census(
 def census_sum(one: bytes, other: bytes, examples: int) -> bytes | None:
     """Return the sum of two tables."""
 
+def copy_windows(data: bytes, size: int, point: int, bits: bytes) -> list[int] | None:
+    """Return where a window of ``size`` bytes begins whose mark is in the filter ``bits``."""
+
+def copy_shorts(data: bytes, ends: Sequence[int], long: int, point: int, bits: bytes) -> list[int] | None:
+    """Return which documents have a text of fewer than ``long`` bytes whose mark is in the filter ``bits``."""
+
+def copy_marks(texts: Sequence[bytes], point: int) -> list[int]:
+    """Return the mark of each text."""
+
+def copy_filter(bits: bytes, marks: Sequence[int]) -> bytes | None:
+    """Return the filter ``bits`` with the bits of ``marks``."""
+
 def json_views(
     data: bytes, at: Sequence[tuple[int, int]], most: tuple[int, int, int]
 ) -> tuple[bytes, list[int], list[int]] | None:

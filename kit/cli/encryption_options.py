@@ -257,13 +257,21 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--canary-everywhere", is_flag=True, help="Search collections that the map does not name, too."
             ),
+            click.option(
+                "--most-copies",
+                type=click.IntRange(min=0),
+                metavar="N",
+                help="Refuse a kit with more than N copies of sealed values in the clear. Needs --deep and --keyring.",
+            ),
         )
     ):
         command = option(command)
     return command
 
 
-def take_field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> FieldExpectation | None:
+def take_field_expectation(
+    what: dict[str, Any], tenants: tuple[str, ...], *, is_deep: bool = False
+) -> FieldExpectation | None:
     """Take the options of :func:`proof_options` and open the keyring; return None without a field map.
 
     Raises:
@@ -280,6 +288,7 @@ def take_field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> Fi
         or what["canary_files"]
         or what["canary_everywhere"]
         or what["rekeyed"]
+        or what["most_copies"] is not None
     ):
         return None
     from kit.encryption import Profile
@@ -291,7 +300,11 @@ def take_field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> Fi
     if name is None:
         if keyring is not None or canaries or what["canary_everywhere"] or what["rekeyed"]:
             raise UsageError("--keyring, --rekey, --canary, --canary-file and --canary-everywhere need --field-map")
+        if what["most_copies"] is not None:
+            raise UsageError("--most-copies needs --field-map")
         return None
+    if what["most_copies"] is not None and (keyring is None or not is_deep):
+        raise UsageError("--most-copies needs --deep and --keyring: copies are searched for by what the keys open")
     if what["rekeyed"] and keyring is None:
         raise UsageError("--rekey needs --keyring: without keys only the form of envelopes is checked")
     field_map = load_field_map(name)
@@ -303,6 +316,7 @@ def take_field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> Fi
         replaced=frozenset(what["rekeyed"]),
         canaries=tuple(canaries),
         canaries_everywhere=what["canary_everywhere"],
+        most_copies=what["most_copies"],
     )
 
 

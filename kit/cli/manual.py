@@ -44,7 +44,7 @@ _PLACES: Final = {
     ),
     **dict.fromkeys(("--pkcs11-module", "--pkcs11-pin-fd", "--field-map", "--profile", "--iv"), ENCRYPTION),
     **dict.fromkeys(("--reference", "--reference-collection", "--rollback-note", "--rekey"), ENCRYPTION),
-    **dict.fromkeys(("--canary", "--canary-file", "--canary-everywhere"), ENCRYPTION),
+    **dict.fromkeys(("--canary", "--canary-file", "--canary-everywhere", "--most-copies"), ENCRYPTION),
     **dict.fromkeys(("--workers", "--max", "--max-memory", "--nice", "--executor", "--temp"), MACHINE),
     **dict.fromkeys(("--allow-links", "--allow-names", "--allow-records", "--allow-unimportable"), MACHINE),
     **dict.fromkeys(("--cache-map", "--snapshots", "--insecure-unverified-snapshots"), SOURCES),

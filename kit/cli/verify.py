@@ -136,7 +136,7 @@ def verify_command(
     from kit.verbs.verify.obligations import Expectation
     from kit.verbs.verify.verify import verify
 
-    mapped = take_field_expectation(what, tenants)
+    mapped = take_field_expectation(what, tenants, is_deep=deep)
     if tenants and not require_raw_linkset and mapped is None:
         raise click.UsageError("--tenant needs --require-raw-linkset or --field-map")
     if policy is not None and trusted_keys:

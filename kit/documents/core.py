@@ -76,6 +76,14 @@ census = None if ABSENCE else kit_core.census
 """The table of a run: what there is on each path."""
 census_sum = None if ABSENCE else kit_core.census_sum
 """The sum of two such tables."""
+copy_windows = None if ABSENCE else kit_core.copy_windows
+"""Where a window begins that may be one of those noted."""
+copy_shorts = None if ABSENCE else kit_core.copy_shorts
+"""The documents of a run with a short text that may be one of those noted."""
+copy_marks = None if ABSENCE else kit_core.copy_marks
+"""The marks of texts."""
+copy_filter = None if ABSENCE else kit_core.copy_filter
+"""A filter with more marks."""
 json_views = None if ABSENCE else kit_core.json_views
 """The documents that the texts of a run represent."""
 json_spell = None if ABSENCE else kit_core.json_spell

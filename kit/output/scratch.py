@@ -6,9 +6,11 @@ nothing is synced. Laws: what is read is what was appended; a full or failing di
 
 from __future__ import annotations
 
+import mmap
 import os
 import sqlite3
 import tempfile
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +61,32 @@ class StoredFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+class StoredNumbers(StoredFile):
+    """Sorted unsigned numbers of eight bytes, in the order of this machine, open for looking them up."""
+
+    def __init__(self, path: Path) -> None:
+        """Map the file.
+
+        Raises:
+            OutputError: It cannot be opened.
+        """
+        super().__init__(path)
+        with writing(path):
+            self._map = mmap.mmap(self._descriptor, self.size, access=mmap.ACCESS_READ) if self.size else b""
+        self._numbers = memoryview(self._map).cast("Q")
+
+    def __contains__(self, number: int) -> bool:
+        at = bisect_left(self._numbers, number)
+        return at < len(self._numbers) and self._numbers[at] == number
+
+    def close(self) -> None:
+        """See :class:`StoredFile`."""
+        self._numbers.release()
+        if isinstance(self._map, mmap.mmap):
+            self._map.close()
+        super().close()
 
 
 class ScratchFile(StoredFile):

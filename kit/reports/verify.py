@@ -234,7 +234,16 @@ def verify_json(report: VerifyReport, exit_code: int) -> dict[str, Any]:
         "coverage": coverage_json(report.coverage),
         "gaps": gaps_json(report.judgement.gaps),
         "fields": [member_fields_json(member) for member in report.fields],
+        **_copies_json(report),
     }
+
+
+def _copies_json(report: VerifyReport) -> dict[str, Any]:
+    if report.copies is None:
+        return {}
+    from kit.reports.copies import copies_json  # noqa: PLC0415  not for every verdict
+
+    return {"copies": copies_json(report.copies)}
 
 
 def judgement_json(judgement: Judgement) -> dict[str, Any]:
@@ -345,6 +354,11 @@ def verify_lines(report: VerifyReport) -> Iterator[str]:
     if report.fields:
         yield ""
         yield from member_fields_lines(report.fields)
+    if report.copies is not None and report.copies.members:
+        from kit.reports.copies import copies_lines  # noqa: PLC0415  not for every verdict
+
+        yield ""
+        yield from copies_lines(report.copies)
     yield ""
     if report.failure is None:
         yield f"valid: {report.kit}"

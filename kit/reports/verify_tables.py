@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from kit.manifest.rollback import Tick
 from kit.reports.html import Content, Html, bar, code, element, facts, grid, prose, section
@@ -20,6 +21,9 @@ from kit.transforms.coverage import TenantCoverage
 from kit.trust import TrustedKey
 from kit.verbs.verify.judgement import Expectation, Gap, Judgement
 from kit.verbs.verify.verify import PUBLISHED, Link, VerifyReport, chain
+
+if TYPE_CHECKING:
+    from kit.verbs.verify.copies import Copies
 
 _WIDTH, _BOX, _STEP, _MARGIN = 440, 62, 54, 2
 _MAX_TEXT = 62
@@ -368,7 +372,16 @@ def fields_part(report: VerifyReport) -> Html | None:
         for finding in member.proof.findings
     ]
     listed = _rows(("Collection", "Finding", "Document", "Reason"), findings) if findings else ()
-    return section("Encrypted fields", *_rows(heads, rows, numbers=(1, 2, 3, 4, 5)), *listed, identifier="fields")
+    copied = _copies(report.copies) if report.copies is not None and report.copies.members else ()
+    parts = (*_rows(heads, rows, numbers=(1, 2, 3, 4, 5)), *listed, *copied)
+    return section("Encrypted fields", *parts, identifier="fields")
+
+
+def _copies(copies: Copies) -> Sequence[Content]:
+    from kit.reports.copies import HEADS, copies_rows  # noqa: PLC0415  not for every verdict
+
+    rows: list[list[Content]] = [list(row) for row in copies_rows(copies)]
+    return element("p", f"{copies.detail}."), *_rows(tuple(head.capitalize() for head in HEADS), rows, numbers=(2, 3))
 
 
 def _unproven(judgement: Judgement, *, measured: bool) -> str | None:

@@ -6,8 +6,7 @@
 
 use std::{cell::RefCell, collections::HashSet};
 
-use kit_core::bson::bounds;
-use kit_core::bson::{fields, run::Run};
+use kit_core::bson::{bounds, fields, run::Run};
 use kit_core::leaves::Digest;
 use kit_core::linkset::table::{self, Format, format_of};
 use kit_core::proof::{self, Earlier};
@@ -16,6 +15,7 @@ use kit_core::seal::{self, cipher, run::Before, run::Task};
 use kit_core::{Sure, coverage, delta, importing, json, names};
 use pyo3::{prelude::*, pybacked::PyBackedBytes};
 
+mod copies;
 type Bytes = PyBackedBytes;
 type Ends = Vec<usize>;
 type Many = Vec<Bytes>;
@@ -221,8 +221,7 @@ functions! {
         let before = |one: proof::EarlierRun| (one.appended, one.documents, one.sizes, one.leaves);
         Some((counts(proven.counts), proven.earlier.into_iter().map(before).collect(), proven.leaves))
     };
-    leaves(data: Bytes, ends: Ends) -> Option<Vec<u8>> =
-        Run::new(&data, &ends).and_then(kit_core::leaves::of_run).ok();
+    leaves(data: Bytes, ends: Ends) -> Option<Vec<u8>> = Run::new(&data, &ends).and_then(kit_core::leaves::of_run).ok();
     sketch(data: Bytes, ends: Ends, names: Names, observed: Option<Observed>) -> Option<Vec<Option<Sketch>>> = {
         let observed = observed.map(Into::into);
         let run = Run::new(&data, &ends).ok()?;
@@ -292,8 +291,9 @@ mod module {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
     use super::{
-        apply_map, census, census_sum, count, delta_choose, delta_dictionary, delta_features, delta_gather,
-        delta_is_nearly, delta_restore, frame, gather, identity_keys, import_repeats, import_scan, import_select,
-        json_spell, json_views, keys, leaves, max_elements, prove, rewrite, sketch, survey_map, suspects, tables,
+        apply_map, census, census_sum, copies::copy_filter, copies::copy_marks, copies::copy_shorts,
+        copies::copy_windows, count, delta_choose, delta_dictionary, delta_features, delta_gather, delta_is_nearly,
+        delta_restore, frame, gather, identity_keys, import_repeats, import_scan, import_select, json_spell,
+        json_views, keys, leaves, max_elements, prove, rewrite, sketch, survey_map, suspects, tables,
     };
 }

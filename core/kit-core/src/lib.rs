@@ -14,6 +14,7 @@
 pub mod agreement;
 pub mod bson;
 pub mod census;
+pub mod copies;
 pub mod coverage;
 pub mod cut;
 pub mod delta;

@@ -24,6 +24,7 @@ IN_TIME = "in its time, and not rolled back"
 DOCUMENTS = "every document, and only appended"
 RESHAPED = "every document, and the last step as recorded"
 FIELDS = "mapped fields are encrypted"
+COPIES = "copies of sealed values in the clear"
 _OF_TENANTS = "_OF_TENANTS"
 """Suffix of the levels that were only required for the tenants that the receipt names."""
 
@@ -71,7 +72,7 @@ def levels(judgement: Judgement, *, of_tenants: bool) -> tuple[str, ...]:
     found = {
         Level.FIELDS_ENCRYPTED if obligation.name == FIELDS else _BY_NUMBER[obligation.number]
         for obligation in judgement.obligations
-        if obligation.status is Status.CHECKED and obligation.number in _BY_NUMBER
+        if obligation.status is Status.CHECKED and obligation.number in _BY_NUMBER and obligation.name != COPIES
     }
     in_time, appended = judgement.in_time, judgement.appended
     parts = {

@@ -81,6 +81,8 @@ class FieldExpectation:
     """The data keys that the last step replaced: it has other parameters, and no envelope may be under one of them."""
     canaries_everywhere: bool = False
     """Whether to search the collections that the map does not name, too."""
+    most_copies: int | None = None
+    """How many copies of sealed values there may be in the clear (:mod:`kit.verbs.verify.copies`); None for any."""
 
     def __post_init__(self) -> None:
         if not all(self.canaries):
@@ -262,7 +264,7 @@ def _read(
             proof = Proof(fields={str(one): FieldProof() for one in mapped.fields} if mapped is not None else {})
             found.append((collection, proof))
             sealed = step.begin(collection) if mapped is not None else None
-            signed = _check_listed(body, collection.path, listed)
+            signed = check_listed(body, collection.path, listed)
             for run in member_runs(collection, signed, kit.reader):
                 cost, where = len(run.data), str(collection.path)
                 if mapped is not None:
@@ -283,7 +285,7 @@ def _left_keys(keys: KeySource, expectation: FieldExpectation) -> KeySet:
     return keys.key_set().without(expectation.replaced) if expectation.replaced else keys.key_set()
 
 
-def _check_listed(body: Iterable[bytes], path: MemberPath, listed: Mapping[MemberPath, Sha256]) -> Iterator[bytes]:
+def check_listed(body: Iterable[bytes], path: MemberPath, listed: Mapping[MemberPath, Sha256]) -> Iterator[bytes]:
     """Yield a body, and check at its end that it is the signed one.
 
     Raises:

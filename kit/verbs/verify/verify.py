@@ -34,6 +34,7 @@ from kit.verbs.verify.obligations import Expectation, Judgement, coverage_of, re
 if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
     from kit.engine.undoing import Undoing, UndoneStep
+    from kit.verbs.verify.copies import Copies
     from kit.verbs.verify.field_proof import FieldExpectation, MemberFields
 
 
@@ -48,6 +49,8 @@ class VerifyReport:
     """By tenant; empty unless coverage was required."""
     fields: tuple[MemberFields, ...] = ()
     """The findings of the mapped collections, in the kit's order; empty unless required."""
+    copies: Copies | None = None
+    """The copies of sealed values in the clear; None unless the kit was judged deeply, with keys."""
     of_tenants: bool = False
     """Whether coverage and mapped fields were required for some tenants only."""
     tenants: frozenset[str] | None = None
@@ -87,6 +90,7 @@ def verify(
         raise UntrustedError("no key is trusted, so nothing can be valid", hint="name one with --trusted-key")
     container: Container | None = None
     fields: tuple[MemberFields, ...] = ()
+    copies: Copies | None = None
     try:
         with open_with_workers(path, environment or Environment()) as kit:
             container = kit.reader.container
@@ -95,6 +99,10 @@ def verify(
                 from kit.verbs.verify.field_proof import prove_fields  # noqa: PLC0415  not for every verdict
 
                 fields = prove_fields(kit, judgement, mapped)
+                if fields and expectation.deep:
+                    from kit.verbs.verify.copies import search_copies  # noqa: PLC0415  not for every verdict
+
+                    copies = search_copies(kit, judgement, mapped)
     except (UnreadableError, StoppedError, OutputError):
         raise  # there is no verdict on the kit
     except KitError as error:
@@ -105,6 +113,7 @@ def verify(
         judgement=judgement,
         coverage=coverage,
         fields=fields,
+        copies=copies,
         of_tenants=expectation.tenants is not None,
         tenants=expectation.tenants,
     )

@@ -36,8 +36,8 @@ TOOLS = ("openssl", "sha256sum", "tar", "zstd")
 _OTHER_SHELLS = frozenset({"bash", "console", "shell", "shell-session", "zsh"})
 _OMITTED = "…"
 _PROGRAM = "from tests.docs import no_sockets; no_sockets.forbid(); from kit.cli import main; main()"
-# What a shell would act on; a command without any of it needs none.
-_SHELL = re.compile(r"[|&;<>()$`*?\[\]#~={}\n!]")
+# What a shell would act on after a program's name; a command without any of it needs none.
+_SHELL = re.compile(r"[|&;<>()$`*?\[\]#~{}\n!]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ Keys of the reader are made by a command of the page. Those of others are made b
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import hashlib
@@ -15,6 +16,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import bson
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from fixtures.build import notelett
 from fixtures.build.keys import publisher_key
 from kit.cli import run
 from kit.signing import PrivateKey, jws, load_private, write_public
@@ -84,6 +90,33 @@ def export(folder: Path) -> None:
         make_key(folder, name)
 
 
+def product(folder: Path) -> None:
+    """A platform that is to be encrypted: the export of the fixtures, its live keys, and what reads as it does."""
+    shutil.copytree(FIXTURES.with_name("export"), folder / "dump")
+    shutil.copy(ROOT / "tests" / "docs" / "platform.mjs", folder)
+    live = notelett.containers()["notes"][12]
+    (folder / "live.bson").write_bytes(bson.encode(live))
+    service = rsa.generate_private_key(65537, 3072)
+    pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "kms.pem").write_bytes(service.private_bytes(serialization.Encoding.PEM, pkcs8, plain))
+    (folder / "kms.pem").chmod(0o600)
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    (folder / "kms.pub.pem").write_bytes(service.public_key().public_bytes(serialization.Encoding.PEM, form))
+    oaep = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
+    record = {
+        "id": notelett.LIVE_KEY_ID,
+        "productId": "notelett",
+        "context": "notes",
+        "userId": live["userId"],
+        "wrappedDek": base64.b64encode(service.public_key().encrypt(notelett.LIVE_KEY, oaep)).decode(),
+        "mekVersion": notelett.LIVE_MEK_VERSION,
+        "status": "active",
+    }
+    (folder / "dek_store.json").write_text(json.dumps([record]))
+    for name in ("publisher", "site"):
+        make_key(folder, name)
+
+
 def _kit(path: Path, fixture: Path) -> None:
     members = kits.read(fixture)
     (place,) = (name for name in members if name.endswith("offline-manifest.json"))
@@ -101,5 +134,6 @@ STAGES: Mapping[str, Callable[[Path], None]] = {
     "published": published,
     "auditor": auditor,
     "export": export,
+    "product": product,
 }
 """By the name that a page is listed with."""

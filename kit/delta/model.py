@@ -39,12 +39,14 @@ class Method(enum.StrEnum):
     """A binary delta, in pieces, against a member of the base."""
     DOCUMENTS = "documents"
     """A document delta against a collection of the base."""
+    TEXTS = "texts"
+    """A delta of texts against a collection in JSON, likewise."""
     RECIPE = "recipe"
     """Computed from the base by transforms, again on site."""
 
 
-_WITH_PAYLOAD = frozenset({Method.FULL, Method.BINARY, Method.DOCUMENTS})
-_WITH_SOURCE = frozenset({Method.COPY, Method.BINARY, Method.DOCUMENTS, Method.RECIPE})
+_WITH_PAYLOAD = frozenset({Method.FULL, Method.BINARY, Method.DOCUMENTS, Method.TEXTS})
+_WITH_SOURCE = frozenset({Method.COPY, Method.BINARY, Method.DOCUMENTS, Method.TEXTS, Method.RECIPE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

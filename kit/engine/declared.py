@@ -50,7 +50,7 @@ class DeclaredCollections:
         Raises:
             KitError: The kit cannot be read up to its manifest, or that contradicts the caller.
         """
-        if self._manifest is None and _is_only_declared(path):
+        if self._manifest is None and is_only_declared(path):
             self._look_ahead()
         return self._reader.collections.member(path)
 
@@ -85,7 +85,7 @@ class DeclaredCollections:
             raise UsageError(error.what, where=error.where, hint=_HINT) from error
 
 
-def _is_only_declared(path: MemberPath) -> bool:
+def is_only_declared(path: MemberPath) -> bool:
     """Return whether a member may be a collection, and its name alone does not make it one."""
     return bool(declarable_formats(path)) and NAMED.member(path) is None
 

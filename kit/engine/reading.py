@@ -8,7 +8,7 @@ is known from :mod:`kit.engine.declared`; how each is cut into documents is look
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -193,6 +193,15 @@ _FORMATS: Mapping[CollectionFormat, Callable[..., Iterator[Run]]] = {
 }
 """By format: a function of the decoded chunks of a member and of limits, which yields its runs. Law: the runs, and the
 error if there is one, depend on the bytes only, never on how they were chunked; memory is bounded."""
+
+
+def cut_documents(format_: CollectionFormat, chunks: Iterable[bytes], limits: Limits) -> Iterator[Run]:
+    """Yield the runs of whole documents in the decoded chunks of a collection.
+
+    Raises:
+        KitError: They are not of this format; names the document and the offset.
+    """
+    return _FORMATS[format_](chunks, limits=limits)
 
 
 def member_runs(collection: CollectionMember, body: Iterator[bytes], reader: KitReader) -> Iterator[Run]:

@@ -220,10 +220,15 @@ _SUFFIXES: Mapping[str, frozenset[CollectionFormat]] = {
 _METADATA = ".metadata.json"
 
 
+def codec_of(path: MemberPath) -> Codec:
+    """Return the codec that a member's name ends in."""
+    return next(codec for codec in reversed(Codec) if path.text.endswith(codec.value))
+
+
 def declarable_formats(path: MemberPath) -> frozenset[CollectionFormat]:
     """Return the formats of which a member of this name may be declared as a collection; empty for other names."""
     leaf = path.text.rpartition("/")[2]
-    stem = next(leaf.removesuffix(codec.value) for codec in reversed(Codec) if leaf.endswith(codec.value))
+    stem = leaf.removesuffix(codec_of(path).value)
     if leaf.startswith(".") or stem.endswith(_METADATA) or (stem.endswith(".bson") and not collection_member(path)):
         return frozenset()
     return next((formats for suffix, formats in _SUFFIXES.items() if stem.endswith(suffix)), frozenset())
@@ -240,8 +245,7 @@ def declared_member(path: MemberPath, format_: CollectionFormat, name: Collectio
     named = collection_member(path)
     if named is not None and named.name != name:
         raise ContentError(f"is declared as {name}, and its name is that of {named.name}", where=str(path))
-    codec = next(codec for codec in reversed(Codec) if path.text.endswith(codec.value))
-    return CollectionMember(path=path, name=name, codec=codec, format=format_)
+    return CollectionMember(path=path, name=name, codec=codec_of(path), format=format_)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ def create(desk: Desk, members: dict[str, bytes], *, name: str = "kit.tar.zst", 
     for path, data in members.items():
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         (source / path).write_bytes(kits.stored(path, data))
-        words += ["--collection", f"{path}={'json' if is_array(path) else 'ndjson'}:{declared}"]
+        if not path.endswith(".bson"):
+            words += ["--collection", f"{path}={'json' if is_array(path) else 'ndjson'}:{declared}"]
     outcome = kit("create", source, "-o", desk.kits / name, *words, "--workers", 1)
     assert outcome.code == 0, outcome
     return desk.kits / name
@@ -270,8 +272,66 @@ class TestVerbs:
         (found,) = kit("diff", old, new, "--json", "--workers", 1).json["collections"]
         assert [found[how]["total"] for how in ("added", "removed", "changed")] == [0, 0, 1]
 
-    def test_a_delta_is_refused(self, desk: Desk) -> None:
-        base = create(desk, {"o.jsonl": lines()})
-        options = (*desk.trust("vendor", "site"), "--signing-key", desk.keys / "vendor", "--workers", 1)
-        outcome = kit("delta", "build", base, desk.patched(base), "-o", desk.kits / "d", *options)
-        outcome.refused(64, "o.jsonl", "makes no delta")
+
+class TestDelta:
+    @pytest.mark.parametrize(("options", "due"), [((), "recipe"), (("--no-recipe",), "texts")])
+    def test_a_site_gets_the_very_archive_by_a_recipe_and_by_texts(
+        self, options: tuple[str, ...], due: str, desk: Desk, paths: dict[str, bytes]
+    ) -> None:
+        base = create(desk, paths)
+        patched = desk.patched(base)
+        built = self.built(desk, base, patched, *options)
+        assert built["methods"][due]["members"] == len(paths)
+        if due == "texts":  # four times seven documents got some 300 bytes each
+            assert built["methods"][due]["payloadBytes"] < 1500
+        assert self.applied(desk, base).read_bytes() == patched.read_bytes()
+
+    def test_new_changed_moved_and_removed_documents_come_back_in_other_forms(self, desk: Desk) -> None:
+        changed = [*DOCUMENTS[4:], DOCUMENTS[0] | {"extra": [1.5, None]}, DOCUMENTS[2], observation(9)]
+        odd = b' {"_id" : 1 , "a": [ ] }\r\n' + lines(changed)[:-1]
+        for name, before, after in (
+            ("o.jsonl", lines(), odd),
+            ("o.json", array(), array(changed).replace(b"\n]", b" ] ")),
+            ("o.json", b"[]", array(changed)),
+            ("o.jsonl.zst", lines(), lines(changed)),
+        ):
+            folder = f"{len(before)}-{name}"
+            old = create(desk, {name: before}, name=f"old-{folder}.tar")
+            new = create(desk, {name: after}, name=f"new-{folder}.tar.zst")
+            self.built(desk, old, new)
+            assert self.applied(desk, old).read_bytes() == new.read_bytes()
+
+    def test_a_collection_that_becomes_json_is_sent_in_full(self, desk: Desk) -> None:
+        old = create(desk, {kits.OBSERVATIONS: kits.collection(DOCUMENTS)}, name="old.tar")
+        new = create(desk, {"o.jsonl": lines()}, name="new.tar")
+        assert "texts" not in self.built(desk, old, new)["methods"]
+        assert self.applied(desk, old).read_bytes() == new.read_bytes()
+
+    def test_a_chain_is_squashed(self, desk: Desk) -> None:
+        kits_of_chain = [
+            create(desk, {"o.jsonl": lines(DOCUMENTS[:count])}, name=f"{count}.tar.zst") for count in (3, 5, 7)
+        ]
+        deltas = []
+        for number, (old, new) in enumerate(pairwise(kits_of_chain)):
+            self.built(desk, old, new)
+            deltas.append((desk.kits / "delta").rename(desk.kits / f"delta-{number}"))
+        (desk.kits / "delta.sha256").unlink()
+        options = (*desk.trust("vendor"), "--signing-key", desk.keys / "vendor", "--workers", 1)
+        squashed = kit("delta", "squash", kits_of_chain[0], *deltas, "-o", desk.kits / "delta", *options)
+        assert squashed.code == 0, squashed
+        assert self.applied(desk, kits_of_chain[0]).read_bytes() == kits_of_chain[-1].read_bytes()
+
+    def built(self, desk: Desk, base: Path, target: Path, *options: str) -> dict[str, Any]:
+        for name in ("delta", "delta.sha256"):
+            (desk.kits / name).unlink(missing_ok=True)
+        trust = (*desk.trust("vendor", "site"), "--signing-key", desk.keys / "vendor", "--workers", 1)
+        outcome = kit("delta", "build", base, target, "-o", desk.kits / "delta", "--json", *trust, *options)
+        assert outcome.code == 0, outcome
+        return dict(outcome.json)
+
+    def applied(self, desk: Desk, base: Path) -> Path:
+        result = desk.kits / f"applied-{base.name}"
+        trust = desk.trust("vendor", "site")
+        outcome = kit("delta", "apply", base, desk.kits / "delta", "-o", result, *trust, "--workers", 1)
+        assert outcome.code == 0, outcome
+        return result

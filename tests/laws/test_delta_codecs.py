@@ -25,7 +25,8 @@ from kit.engine.pipeline import Workers
 from kit.errors import ArchiveError, KitError
 from kit.values import Limits, MemberPath, Sha256
 from kit.verbs.delta.documents import DocumentStore, match_documents
-from kit.verbs.delta.segments import MAX_SEGMENT_BYTES, PICKED_FROM_BYTES, encode_segment, join_segments, plan_segments
+from kit.verbs.delta.joining import join_segments
+from kit.verbs.delta.segments import MAX_SEGMENT_BYTES, PICKED_FROM_BYTES, encode_segment, plan_segments
 from tests.documents.strategies import DOCUMENTS, SCALARS, VALUES, binary, document, string
 from tests.tiers import examples
 

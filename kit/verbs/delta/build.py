@@ -60,7 +60,7 @@ from kit.values import Codec, MemberPath, Sha256, Timestamp
 from kit.verbs.delta.deltas import check_payloads, check_signature, check_target, open_delta
 from kit.verbs.delta.encode import DeltaEncoder
 from kit.verbs.delta.steps import NO_STEPS, Ingredients, RecipeSearch, steps_between
-from kit.verbs.delta.stores import BaseSpool, BaseStores, TargetSpool, require_bson
+from kit.verbs.delta.stores import BaseSpool, BaseStores, TargetSpool
 from kit.verbs.verify.judged import JudgedKit, judge_kit
 from kit.verbs.verify.kits import Environment, lazy_workers, open_with_workers
 from kit.verbs.verify.obligations import Expectation
@@ -282,7 +282,6 @@ def build_within(request: DeltaBuildRequest, folder: Path, job: Job) -> DeltaBui
         kit = stack.enter_context(open_with_workers(paths[1], _without_workers(environment)))
         target = judge_kit(kit, request.expectation, tap=changed).require(where=str(paths[1]))
         _check_pair(base, target)
-        require_bson(base.survey, target.survey)
         found = _find_recipe(request, base, target, workers, folder)
         manifest, work = _write(request, _Sides(base, target, before, changed, workers), found, folder)
         digest, size = _reread(work, request, manifest)

@@ -24,12 +24,13 @@ from kit.engine.passing import entries, read_again
 from kit.engine.pipeline import Workers
 from kit.engine.reading import Survey
 from kit.errors import ArchiveError, DigestError
-from kit.values import Codec, CollectionFormat, CollectionMember, Limits, MemberPath, collection_member
-from kit.verbs.delta.segments import join_segments
+from kit.values import Codec, CollectionMember, Limits, MemberPath, codec_of, collection_member, declarable_formats
+from kit.verbs.delta.joining import join_segments
 from kit.verbs.delta.stores import BaseStores, header_of, read_all, store_bytes
 
 Take = Callable[[Payload], Iterator[bytes]]
 """Returns the chunks of a payload; payloads are taken in the order of the manifest."""
+_OF_COLLECTIONS = frozenset({Method.DOCUMENTS, Method.TEXTS})
 _MAX_SMALL_BYTES, _MAX_ALL_SMALL_BYTES = 64 * 1024, 16 * 1024 * 1024
 """Bytes of members that are stored to be copied: of one, and of all together."""
 
@@ -61,7 +62,7 @@ class NeededSpool:
             KitError: The body ends early; or the disk is full.
         """
         if path in self._stored:
-            if collection is not None and collection.format is CollectionFormat.BSON:
+            if collection is not None:
                 self._stores.put_if_sound(collection, body, member.size, self._limits)
             else:
                 self._stores.put(path, None, body, self._limits)
@@ -210,7 +211,7 @@ class TargetDecoder:
         if entry.payload is None:
             raise ArchiveError(f"{entry.path}: the delta has no payload to make it from")
         payload = take(entry.payload)
-        if entry.method is Method.DOCUMENTS and entry.source is not None:
+        if entry.method in _OF_COLLECTIONS and entry.source is not None:
             return self._decode_documents(entry, entry.source, payload)
         return self._decode_bytes(entry, payload)
 
@@ -226,19 +227,21 @@ class TargetDecoder:
 
     def _decode_documents(self, entry: Entry, source: MemberPath, payload: Iterator[bytes]) -> Iterator[bytes]:
         base = self._stores.documents.get(source)
-        collection = collection_member(entry.path)
-        if base is None or collection is None:
-            raise ArchiveError(f"{entry.path}: is encoded as documents, but it or {source} is no collection")
+        has_texts = entry.method is Method.TEXTS
+        is_named = declarable_formats(entry.path) if has_texts else collection_member(entry.path)
+        if base is None or base.has_texts != has_texts or not is_named:
+            raise ArchiveError(f"{entry.path}: is encoded as {entry.method}, but it or {source} is no such collection")
+        codec = codec_of(entry.path)
         parts = read_pieces(payload)
         outer = Reader(next(parts, b""), "the frames of a member")
         lengths = parse_lengths(outer, most=self._limits.json_bytes)
         outer.finish()
-        if collection.codec is Codec.NONE:
+        if codec is Codec.NONE:
             return join_segments(base, parts, most=entry.size, workers=self._workers)
         most = sum(lengths)
         self._limits.check("expanded_bytes", most, where=str(entry.path))
         made = join_segments(base, parts, most=most, workers=self._workers)
-        return (encode(collection.codec, part) for part in cut(made, lengths))
+        return (encode(codec, part) for part in cut(made, lengths))
 
     def _decode_bytes(self, entry: Entry, payload: Iterator[bytes]) -> Iterator[bytes]:
         base = self._stores.bytes.get(entry.source) if entry.source is not None else None
@@ -251,7 +254,7 @@ class TargetDecoder:
 
 def _is_stored(entry: Entry) -> bool:
     """Return whether this member is made from a stored member of the base, read out of order."""
-    return entry.method in {Method.BINARY, Method.DOCUMENTS}
+    return entry.method is Method.BINARY or entry.method in _OF_COLLECTIONS
 
 
 def read_file(path: Path) -> Iterator[bytes]:

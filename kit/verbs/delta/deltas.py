@@ -20,6 +20,7 @@ from kit.delta import prefix
 from kit.delta.layout import parse_headers
 from kit.delta.model import DELTA_TYPE, MANIFEST, SIGNATURE, DeltaManifest, Entry, Method, Payload
 from kit.delta.packing import read_pieces
+from kit.engine.declared import is_only_declared
 from kit.engine.passing import hashing
 from kit.engine.reading import read_whole
 from kit.errors import (
@@ -32,7 +33,7 @@ from kit.errors import (
 )
 from kit.manifest import MANIFEST_PATHS, Manifest, files, is_history, locate, signature_of
 from kit.trust import Anchor, Detached, Occasion, Role, Subject, authorise_any
-from kit.values import Limits, MemberPath, Sha256
+from kit.values import NAMED, Collections, Limits, MemberPath, Sha256
 from kit.verbs.verify.judged import generation_name
 from kit.verbs.verify.signers import inside, sign_off
 
@@ -93,10 +94,17 @@ def check_signature(delta: OpenDelta, anchor: Anchor) -> tuple[str, ...]:
         SignatureError: A signature is malformed or does not verify.
         StaleError: The keys are not valid at this time.
     """
-    manifest = delta.manifest
     if delta.signature is None:
         raise UnsignedError("the delta has no signature", where=f"{delta.where}: {SIGNATURE}")
+    # Which members are collections in JSON is in the target's manifest: check_target judges these.
+    members = tuple(path for path in _find_remade_members(delta.manifest) if not is_only_declared(path))
+    return _authorise(delta, delta.signature, anchor, members, NAMED)
 
+
+def _authorise(
+    delta: OpenDelta, signature: bytes, anchor: Anchor, members: tuple[MemberPath, ...], collections: Collections
+) -> tuple[str, ...]:
+    manifest = delta.manifest
     # The target's own signature is checked over the bytes that a delta makes. So a delta may be signed by any key that
     # may sign a generation of either kind.
     subjects = [
@@ -104,13 +112,14 @@ def check_signature(delta: OpenDelta, anchor: Anchor) -> tuple[str, ...]:
             what=f"the delta to generation {manifest.target.generation}",
             role=role,
             bundle_id=manifest.bundle_id,
-            members=_find_remade_members(manifest),
+            members=members,
+            collections=collections,
             only_collections=role is Role.PATCHER,
         )
         for role in (Role.PUBLISHER, Role.PATCHER)
     ]
-    signature = Detached(document=delta.signature, payload=delta.manifest_bytes, typ=DELTA_TYPE)
-    check = partial(authorise_any, anchor, subjects, signature, Occasion(signed_at=manifest.created_at))
+    detached = Detached(document=signature, payload=delta.manifest_bytes, typ=DELTA_TYPE)
+    check = partial(authorise_any, anchor, subjects, detached, Occasion(signed_at=manifest.created_at))
     return inside(f"{delta.where}: {SIGNATURE}", check).key_ids
 
 
@@ -242,7 +251,8 @@ def _unpack_carried(delta: OpenDelta, entry: Entry, kept: Mapping[MemberPath, by
 def check_target(delta: OpenDelta, target: CarriedTarget, anchor: Anchor) -> tuple[str, ...]:
     """Check who signed the target that is carried, and return the ids of their keys.
 
-    What its step changed is in its own statement, which is judged with the finished target.
+    Checks, too, that the delta's signer may make the members whose kind only the target's manifest shows. What its
+    step changed is in its own statement, which is judged with the finished target.
 
     Raises:
         UnsignedError: It is not signed.
@@ -252,6 +262,9 @@ def check_target(delta: OpenDelta, target: CarriedTarget, anchor: Anchor) -> tup
     where = f"{delta.where}: {signature_of(target.path)}"
     if target.signature is None:
         raise UnsignedError("the manifest of the target has no signature", where=where)
+    members = _find_remade_members(delta.manifest)
+    if delta.signature is not None and any(map(is_only_declared, members)):
+        _authorise(delta, delta.signature, anchor, members, target.manifest.table)
     signing = sign_off(anchor, target.manifest, target.data, target.signature, where)
     return inside(where, partial(signing.require, insisted=anchor.override is not None)).key_ids
 

@@ -19,15 +19,17 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from kit.delta.features import features, new_places, note
+from kit.delta.texts import cut_pieces
 from kit.documents import KEY_BYTES, Run, keys_of
 from kit.output.scratch import ScratchFile, StoredFile
+from kit.values import CollectionFormat
 
 _OFFSETS = struct.Struct("<QQ")
 _OFFSET_BYTES = 8
@@ -130,14 +132,15 @@ class StoredDocuments:
 
 
 class DocumentStore(StoredDocuments):
-    """Stores documents, which arrive as runs, in files of a folder."""
+    """Stores documents, which arrive as runs, in files of a folder; of a collection in JSON its pieces of text."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        """Create the files.
+    def __init__(self, folder: Path, name: str, format_: CollectionFormat = CollectionFormat.BSON) -> None:
+        """Create the files for documents of a format.
 
         Raises:
             OutputError: They cannot be created.
         """
+        self.format = format_
         self.place = folder / name
         """The place from which :class:`StoredDocuments` opens the finished store."""
         self.data = ScratchFile(_data_path(self.place))
@@ -174,13 +177,23 @@ class DocumentStore(StoredDocuments):
         for run in runs:
             base = run.offset if kept else data.size
             if not kept:
-                data.append(run.data)
-            ends.append(array("Q", map(base.__add__, run.ends)).tobytes())
+                data.append(run.stored)
+            places: Sequence[int]
+            if self.has_texts:
+                places, keys = cut_pieces(run, by_lines=self.format is CollectionFormat.NDJSON)
+            else:
+                places, keys = run.ends, keys_of(run.data, run.ends) if keyed else b""
+            ends.append(array("Q", map(base.__add__, places)).tobytes())
             if keyed:
-                self._keys.append(keys_of(run.data, run.ends))
-            self.count += len(run)
-            self.largest_run = max(self.largest_run, len(run.data))
+                self._keys.append(keys)
+            self.count += len(places)
+            self.largest_run = max(self.largest_run, len(run.stored))
         self.flush()
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether the documents are pieces of text, which a segment encodes by their carriers."""
+        return self.format is not CollectionFormat.BSON
 
     def flush(self) -> None:
         """Flush all files to the system; needed before reading.

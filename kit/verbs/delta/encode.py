@@ -23,11 +23,10 @@ from kit.delta import prefix
 from kit.delta.layout import encode_lengths
 from kit.delta.model import Method
 from kit.delta.packing import END as NO_MORE, frame_piece
-from kit.documents import runs
 from kit.engine.executors import WorkExecutor
 from kit.engine.passing import entries, hashing
 from kit.engine.pipeline import Pipeline, Workers
-from kit.engine.reading import Survey
+from kit.engine.reading import Survey, cut_documents
 from kit.errors import ArchiveError, ContentError
 from kit.output.scratch import ScratchFile
 from kit.values import Codec, CollectionMember, MemberPath, Sha256
@@ -214,7 +213,7 @@ class DeltaEncoder:
             target, sound = self._store_documents(collection, body)
             stored = target.data
         else:
-            target = DocumentStore(self._folder, "target")
+            target = DocumentStore(self._folder, "target", collection.format)
             stored = self._store_bytes(collection.path, body)
             framing = find_framing(read_all(stored), collection.codec, self._limits, table=False)
             sound = framing is not None and self._cut(collection, target, stored)
@@ -233,21 +232,22 @@ class DeltaEncoder:
         target.close()
         stored.close()
         if chosen is payload:
-            return EncodedMember(method=Method.DOCUMENTS, source=source, chunks=_close_after(read_all(chosen), chosen))
+            method = Method.TEXTS if base.has_texts else Method.DOCUMENTS
+            return EncodedMember(method=method, source=source, chunks=_close_after(read_all(chosen), chosen))
         return EncodedMember(method=Method.FULL, chunks=_close_after(read_all(chosen), chosen))
 
     def _store_documents(self, collection: CollectionMember, body: Iterator[bytes]) -> tuple[DocumentStore, bool]:
         spooled = self._spool.documents.get(collection.path)
         if spooled is not None:
             return spooled.store, spooled.sound
-        target = DocumentStore(self._folder, "target")
+        target = DocumentStore(self._folder, "target", collection.format)
         return target, put_collection(target, body, self._target.members[collection.path][1], self._limits)
 
     def _cut(self, collection: CollectionMember, target: DocumentStore, stored: Stored) -> bool:
         """Cut the content of a compressed collection into documents and store them; return whether it can be cut."""
         chunks = decode_member(read_all(stored), collection.codec, self._limits, where=str(collection.path))
         try:
-            target.put(runs(chunks, limits=self._limits))
+            target.put(cut_documents(collection.format, chunks, self._limits))
         except (ContentError, ArchiveError):
             return False
         return True

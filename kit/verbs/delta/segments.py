@@ -1,37 +1,29 @@
-"""Plans and encodes the segments of a delta from two stores of documents, and decodes them against a base.
+"""Plans and encodes the segments of a delta from two stores of documents.
 
 Decides which documents are compared, where a segment ends and what it may refer to; :mod:`kit.delta.segment` encodes
 it. Laws: segments depend on the two collections alone, never on workers or time; a segment holds at most
 :data:`SEGMENT_BYTES` of documents and one batch more, or one document, with earlier versions of at most
-:data:`HELD_BYTES` and one more; :func:`join_segments` undoes :func:`plan_segments` and :func:`encode_segment`, whatever
-the order of either collection.
+:data:`HELD_BYTES` and one more; :mod:`kit.verbs.delta.joining` undoes it, whatever the order of either collection.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from kit.delta import texts
 from kit.delta.features import is_similar
 from kit.delta.segment import (
     MAX_RANGES,
     MAX_STEPS,
-    DecodedDocuments,
-    Head,
     SegmentInput,
     Source,
     Step,
-    decode,
     encode,
-    parse_head,
 )
-from kit.engine.pipeline import Pipeline, Workers
-from kit.errors import ArchiveError, KitError
 from kit.verbs.delta.documents import DocumentStore, Likeness, Matching, StoredDocuments
 
 SEGMENT_BYTES = 6 * 1024 * 1024
@@ -56,8 +48,7 @@ _THOROUGH, _FAST = 17, 12
 Of a backfill (dictionary 0.3 MB, columns 0.8 MB), level 12 makes 10,203 bytes in 5 ms, and 17 makes 11,143 in 68. Of
 sparse edits (2.0 and 0.6 MB), level 12 makes 66,189 in 48 ms, and 17 makes 60,867 in 260.
 """
-_READ_BYTES = 4 * 1024 * 1024
-_BLOCK_BYTES = 256 * 1024
+READ_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +68,8 @@ class Plan:
     level: int
     size: int
     """Bytes of documents, their earlier versions and references."""
+    has_texts: bool = False
+    """Whether the documents are pieces of text."""
 
 
 def encode_segment(plan: Plan) -> bytes:
@@ -85,15 +78,16 @@ def encode_segment(plan: Plan) -> bytes:
     Raises:
         OutputError: The stores are gone.
     """
+    read = _carry_all if plan.has_texts else _read_all
     with StoredDocuments(plan.base) as base, StoredDocuments(plan.target) as target:
         return encode(
             SegmentInput(
                 steps=plan.steps,
                 expected=plan.expected,
-                documents=_read_all(target, plan.documents),
-                olds=_read_all(base, [(at, count) for source, at, count in plan.steps if source is Source.CHANGE]),
+                documents=read(target, plan.documents),
+                olds=read(base, [(at, count) for source, at, count in plan.steps if source is Source.CHANGE]),
                 ranges=plan.ranges,
-                references=_read_all(base, plan.ranges),
+                references=read(base, plan.ranges),
                 picking=plan.picking,
                 level=plan.level,
             )
@@ -104,10 +98,14 @@ def _read_all(store: StoredDocuments, ranges: Sequence[tuple[int, int]]) -> tupl
     return tuple(document for first, count in ranges for document in store.documents(first, count))
 
 
+def _carry_all(store: StoredDocuments, ranges: Sequence[tuple[int, int]]) -> tuple[bytes, ...]:
+    return tuple(map(texts.make_carrier, _read_all(store, ranges)))
+
+
 def plan_segments(base: DocumentStore, target: DocumentStore, matching: Matching) -> Iterator[Plan]:
     """Yield the plans of the segments that make ``target`` from ``base``."""
     planner = _Planner(base, target, Likeness(base, target, matching))
-    for first, bounds in target.ranges(_READ_BYTES):
+    for first, bounds in target.ranges(READ_BYTES):
         matches = matching.of(first, len(bounds) - 1)
         at = 0
         while at < len(matches):
@@ -219,7 +217,7 @@ class _Planner:
         """Return the plan of the segment, and start the next one."""
         ranges = self._ranges()
         picking = self.changed >= 2 * PICKED_FROM_BYTES
-        size = self.held + sum(_size(self.base, first, count) for first, count in ranges)
+        size = self.held + sum(size_of(self.base, first, count) for first, count in ranges)
         plan = Plan(
             base=self.base.place,
             target=self.target.place,
@@ -230,6 +228,7 @@ class _Planner:
             picking=picking,
             level=_THOROUGH if size <= _THOROUGH_BYTES else _FAST,
             size=size,
+            has_texts=self.target.has_texts,
         )
         self.begun = self.expected
         self.steps, self.documents, self.anchors = [], [], []
@@ -272,7 +271,8 @@ class _Planner:
         return tuple(chosen.ranges())
 
 
-def _size(store: StoredDocuments, first: int, count: int) -> int:
+def size_of(store: StoredDocuments, first: int, count: int) -> int:
+    """Return the bytes of consecutive documents."""
     start, end = store.span(first, count)
     return end - start
 
@@ -308,135 +308,3 @@ class _References:
             open_first, open_end = first, end
         if open_end > open_first:
             yield open_first, open_end - open_first
-
-
-def join_segments(base: DocumentStore, pieces: Iterable[bytes], *, most: int, workers: Workers) -> Iterator[bytes]:
-    """Return the documents of the target, in chunks; segments are decoded ahead of the chunk that is read.
-
-    Args:
-        base: The documents that the delta was made against.
-        pieces: The segments.
-        most: Bytes that all of them together may make.
-        workers: Decode segments.
-
-    Raises:
-        ArchiveError: A segment is malformed, or does not fit this base. It is the first one that is, however many
-            workers there are.
-    """
-    return _group_chunks(_yield_chunks(base, _decode_ahead(base, pieces, most, workers), most))
-
-
-def _yield_chunks(base: DocumentStore, segments: Iterable[tuple[Head, DecodedDocuments]], most: int) -> Iterator[bytes]:
-    for head, made in segments:
-        at = 0
-        for source, start, count in head.steps:
-            if source is Source.COPY:
-                chunks = base.chunks(start, count, _READ_BYTES)
-            else:
-                chunks = iter((made.some(at, count),))
-                at += count
-            for chunk in chunks:
-                most -= len(chunk)
-                if most < 0:
-                    raise ArchiveError("a delta makes more documents than its target has")
-                yield chunk
-
-
-def _group_chunks(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Join small chunks, since each costs its reader as much as a large one."""
-    held: list[bytes] = []
-    size = 0
-    for chunk in chunks:
-        held.append(chunk)
-        size += len(chunk)
-        if size >= _BLOCK_BYTES:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)
-
-
-def _decode_ahead(
-    base: DocumentStore, pieces: Iterable[bytes], most: int, workers: Workers
-) -> Iterator[tuple[Head, DecodedDocuments]]:
-    """Yield decoded segments in order, and decode some ahead.
-
-    A fault in one is raised after all segments before it, so that it is the same however many workers there are.
-    """
-    ready: deque[tuple[Head, DecodedDocuments]] = deque()
-    heads = _parse_heads(base, pieces)
-    fault: KitError | None = None
-    is_over = False
-    with Pipeline(workers.executor, budget=workers.budget) as pipeline:
-        while not is_over:
-            try:
-                head = next(heads, None)
-                if head is not None:
-                    _submit(pipeline, base, head, min(most, MAX_SEGMENT_BYTES), ready)
-                is_over = head is None
-                if is_over:
-                    pipeline.drain()
-            except KitError as error:
-                fault, is_over = _first_fault(pipeline, error), True
-            while ready:
-                yield ready.popleft()
-    if fault is not None:
-        raise fault
-
-
-def _first_fault(pipeline: Pipeline, error: KitError) -> KitError:
-    """Return the fault of a segment that is still being decoded, if there is one; it comes before ``error``."""
-    try:
-        pipeline.drain()
-    except KitError as earlier:
-        return earlier
-    return error
-
-
-def _parse_heads(base: DocumentStore, pieces: Iterable[bytes]) -> Iterator[Head]:
-    expected = 0
-    for piece in pieces:
-        head = parse_head(piece, expected)
-        needed = [(start, count) for source, start, count in head.steps if source is not Source.INSERT]
-        for start, count in (*needed, *head.ranges):
-            if start + count > base.count:
-                raise ArchiveError(f"a segment asks for document {start + count - 1:,} of {base.count:,}")
-        if needed:
-            expected = sum(needed[-1])
-        yield head
-
-
-def _submit(
-    pipeline: Pipeline, base: DocumentStore, head: Head, most: int, ready: deque[tuple[Head, DecodedDocuments]]
-) -> None:
-    """Submit a segment for decoding; the worker reads what it needs of the base."""
-    if all(source is Source.COPY for source, _, _ in head.steps):
-        pipeline.hand_on((head, decode(head, (), (), most=0)), cost=0, then=ready.append)
-        return
-    olds = sum(_size(base, start, count) for source, start, count in head.steps if source is Source.CHANGE)
-    references = sum(_size(base, first, count) for first, count in head.ranges)
-    # It makes no more than the earlier versions and the unpacked streams.
-    weight = 2 * olds + references + 2 * head.unpacked_bytes
-    then = partial(_append_ready, ready, head)
-    pipeline.submit(_decode_segment, base.place, head, most, cost=len(head.rest), weight=weight, then=then)
-
-
-def _append_ready(ready: deque[tuple[Head, DecodedDocuments]], head: Head, made: DecodedDocuments) -> None:
-    ready.append((head, made))
-
-
-def _decode_segment(place: Path, head: Head, most: int) -> DecodedDocuments:
-    """Decode a segment, in any process that sees the store."""
-    with StoredDocuments(place) as base:
-        changed = [(start, count) for source, start, count in head.steps if source is Source.CHANGE]
-        olds, references = (
-            [one for span in spans for one in _read_documents(base, *span)] for spans in (changed, head.ranges)
-        )
-        return decode(head, olds, references, most=most)
-
-
-def _read_documents(base: StoredDocuments, first: int, count: int) -> list[bytes]:
-    start, end = base.span(first, count)
-    if end - start > MAX_SEGMENT_BYTES:
-        raise ArchiveError(f"a segment asks for {end - start:,} bytes of the base at once")
-    return base.documents(first, count)

@@ -26,10 +26,10 @@ from kit.archive.read.reader import KitReader
 from kit.archive.read.tar import Member
 from kit.archive.write.tar import END, entry_header, padding
 from kit.delta.layout import Header
-from kit.documents import runs
+from kit.delta.model import Method
 from kit.engine.passing import read_again
-from kit.engine.reading import Survey
-from kit.errors import ArchiveError, ContentError, UsageError
+from kit.engine.reading import Survey, cut_documents
+from kit.errors import ArchiveError, ContentError
 from kit.manifest import Link
 from kit.output.scratch import ScratchFile
 from kit.values import Codec, CollectionFormat, CollectionMember, Limits, MemberPath
@@ -131,9 +131,11 @@ class BaseStores:
         Raises:
             KitError: It is malformed.
         """
-        if collection is not None and collection.format is CollectionFormat.BSON:
-            store = self.documents[path] = self._new()
-            store.put(runs(decode_member(body, collection.codec, limits, where=str(path)), limits=limits))
+        if collection is not None:
+            store = self.documents[path] = self._new(collection.format)
+            store.put(
+                cut_documents(collection.format, decode_member(body, collection.codec, limits, where=str(path)), limits)
+            )
             return
         self.bytes[path] = store_bytes(self._folder / f"bytes-{len(self.bytes)}", body)
 
@@ -143,7 +145,7 @@ class BaseStores:
         Raises:
             KitError: The body ends before ``size`` bytes; or the disk is full.
         """
-        store = self._new()
+        store = self._new(collection.format)
         if collection.codec is Codec.NONE:
             is_sound = put_collection(store, body, size, limits)
         else:
@@ -163,9 +165,9 @@ class BaseStores:
             self._small = ScratchFile(self._folder / "small")
         self.bytes[path] = append_stretch(self._small, body)
 
-    def _new(self) -> DocumentStore:
+    def _new(self, format_: CollectionFormat) -> DocumentStore:
         self._made += 1
-        return DocumentStore(self._folder, f"base-{self._made - 1}")
+        return DocumentStore(self._folder, f"base-{self._made - 1}", format_)
 
 
 def store_bytes(path: Path, body: Iterator[bytes]) -> ScratchFile:
@@ -184,31 +186,22 @@ def sources(base: Survey, target: Survey, besides: frozenset[MemberPath]) -> fro
     return frozenset(found for path in changed if (found := source_of(path, base, target)) is not None)
 
 
-def require_bson(*surveys: Survey) -> None:
-    """Check that every collection is BSON.
-
-    Raises:
-        UsageError: One is not.
-    """
-    for path, one in sorted(item for survey in surveys for item in survey.collections.items()):
-        if one.format is not CollectionFormat.BSON:
-            raise UsageError(
-                f"is a collection in the format {one.format}, between which this version makes no delta",
-                where=str(path),
-                hint="pass on the whole kit",
-            )
-
-
 def source_of(path: MemberPath, base: Survey, target: Survey) -> MemberPath | None:
     """Return the base member to encode a member against: the one of its name, or the only one of its collection."""
-    if path in base.members:
-        same_kind = (path in base.collections) == (path in target.collections)
-        return path if same_kind else None
     collection = target.collections.get(path)
+    if path in base.members:
+        return path if _kind(base.collections.get(path)) == _kind(collection) else None
     if collection is None:
         return None
-    parts = [other for other, one in base.collections.items() if one.name == collection.name]
-    return parts[0] if len(parts) == 1 else None
+    parts = [one for one in base.collections.values() if one.name == collection.name]
+    return parts[0].path if len(parts) == 1 and _kind(parts[0]) == _kind(collection) else None
+
+
+def _kind(collection: CollectionMember | None) -> Method | None:
+    """Return how a member is encoded against another of its kind; None for one that is no collection."""
+    if collection is None:
+        return None
+    return Method.DOCUMENTS if collection.format is CollectionFormat.BSON else Method.TEXTS
 
 
 def header_of(member: Member) -> bytes:
@@ -262,7 +255,8 @@ def _put_decoded(
             yield chunk
 
     try:
-        store.put(runs(decode_member(count(), collection.codec, limits, where=str(collection.path)), limits=limits))
+        chunks = decode_member(count(), collection.codec, limits, where=str(collection.path))
+        store.put(cut_documents(collection.format, chunks, limits))
     except (ContentError, ArchiveError):
         for chunk in body:
             size_read += len(chunk)
@@ -278,7 +272,7 @@ def _put_decoded(
 
 def _put(store: DocumentStore, chunks: Iterator[bytes], size: int, limits: Limits) -> bool:
     try:
-        store.put(runs(chunks, limits=limits), kept=True)
+        store.put(cut_documents(store.format, chunks, limits), kept=True)
     except (ContentError, ArchiveError):
         # It is encoded in full then, so all its bytes are stored; an error of the container is raised as such.
         for _ in chunks:
@@ -395,14 +389,14 @@ class TargetSpool:
             body = chain((first,), body)
         if collection is not None and collection.codec is Codec.NONE:
             if len(self.documents) < MAX_COLLECTIONS:
-                self.documents[path] = self._cut(member, body)
+                self.documents[path] = self._cut(member, body, collection.format)
             return
         if self._others is None:
             self._others = ScratchFile(self._folder / "changed")
         self.bytes[path] = append_stretch(self._others, body)
 
-    def _cut(self, member: Member, body: Iterator[bytes]) -> Documents:
-        store = DocumentStore(self._folder, f"target-{len(self.documents)}")
+    def _cut(self, member: Member, body: Iterator[bytes], format_: CollectionFormat) -> Documents:
+        store = DocumentStore(self._folder, f"target-{len(self.documents)}", format_)
         return Documents(store, put_collection(store, body, member.size, self._limits))
 
     def close(self) -> None:

@@ -47,7 +47,8 @@ def test_of_every_command_that_takes_long(desk: Desk, tmp_path: Path) -> None:
         assert passes(*command.split(), *words) == expected_passes(command, options), command
 
     check("plan", base, *trust)
-    check("patch", in_place, "--in-place", *trust, *key)
+    # A kit that is transformed while it is judged has no pass before that one; the display counts it as done.
+    assert passes("patch", in_place, "--in-place", *trust, *key) == expected_passes("patch", {})[1:]
     check("rollback", in_place, *trust)
     check("patch", patched, "-o", folder / "whole.tar.zst", *trust, *key)
     check("verify", patched, *trust)

@@ -225,7 +225,7 @@ class TestCommands:
         for document in told:
             LINE.validate(document)
         stages = [document["stage"] for document in told if document["event"] == "done"]
-        assert stages == ["survey", "rewrite", "reread", "deep", "survey", "deep"]
+        assert stages == ["rewrite", "reread", "deep", "survey", "deep"]
 
     def test_each_line_of_json_is_of_the_schema_for_extract_and_for_diff(self, path: Path, desk: Desk) -> None:
         words = ("--workers", 1, "--progress", "json")

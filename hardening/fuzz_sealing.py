@@ -18,7 +18,8 @@ from typing import Any
 import bson
 
 from kit.documents import core as chosen
-from kit.encryption import FieldMap, KeySet, Profile, Scope
+from kit.encryption import FieldMap, KeySet, Scope
+from kit.encryption.envelope import SUBDOCUMENTS
 from kit.encryption.keys import DataKey
 from kit.encryption.needs import find_needs, find_needs_each
 from kit.encryption.proof import prove, prove_each
@@ -61,7 +62,7 @@ _SET = KeySet(
     mek_versions=1,
 )
 _FIELD_MAP = FieldMap.parse(json.dumps(_MAP).encode())
-_TRANSFORMS = tuple(EncryptFields(field_map=_FIELD_MAP, profile=profile, keys=_SET) for profile in Profile)
+_TRANSFORMS = tuple(EncryptFields(field_map=_FIELD_MAP, profile=profile, keys=_SET) for profile in SUBDOCUMENTS)
 
 
 def sealing(data: bytes) -> None:

@@ -181,14 +181,15 @@ def profile_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..
     return click.option(
         "--profile",
         type=click.Choice(PROFILES),
-        default=PROFILES[-1],
+        default="bound",
         show_default=True,
         help=help_text,
     )
 
 
 _profile_option = profile_option(
-    "bound: envelopes are bound to their place. compat: the platform's own reader opens them."
+    "bound: envelopes are bound to their place. compat: the platform's own reader opens them. "
+    "csfle: drivers of MongoDB open them; they are bound to no place."
 )
 
 
@@ -209,7 +210,7 @@ def encrypt_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=click.Choice(("synthetic", "random")),
                 default="synthetic",
                 show_default=True,
-                help="synthetic: equal plaintext in the same place gives equal bytes.",
+                help="synthetic: equal plaintext in the same place gives equal bytes; in csfle, wherever it is.",
             ),
             rekey_option("Seal values under this data key again, under new ones; it is retired. Repeatable."),
             click.option(

@@ -316,7 +316,7 @@ ROLES: Final = ("publisher", "patcher", "incident", "auditor", "recipient", "roo
 """kit.trust.Role."""
 REASONS: Final = ("compromised", "superseded", "ceased")
 """kit.trust.RevocationReason."""
-PROFILES: Final = ("compat", "bound")
+PROFILES: Final = ("compat", "bound", "csfle")
 """kit.encryption.Profile."""
 FIELD_MAPS: Final = ("concelier", "notelett", "notelett-2")
 """kit.encryption.SHIPPED."""

@@ -24,7 +24,17 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kit.documents import Kind, element, validate
 from kit.documents.kinds import INT32
-from kit.encryption.envelope import IV_BYTES, PROFILES, TAG_BYTES, Envelope, Profile, encode_sealed, envelope_tail
+from kit.encryption import csfle
+from kit.encryption.envelope import (
+    CSFLE_IV_BYTES,
+    IV_BYTES,
+    PROFILES,
+    TAG_BYTES,
+    Envelope,
+    Profile,
+    encode_sealed,
+    envelope_tail,
+)
 from kit.encryption.field_map import FieldPath
 from kit.encryption.keys import KEY_BYTES, TYPE_PARTS, DataKey, KeyMacs, encode_parts, key_part, length, part
 from kit.errors import BsonError, ContentError, EnvelopeError, KeyUnusableError
@@ -158,7 +168,7 @@ class _Parts:
 class KeyInPlace:
     """One data key in one collection: what all documents of its owner share."""
 
-    __slots__ = ("_parts", "bound", "key", "key_prefix", "macs", "prefix", "profile", "shared")
+    __slots__ = ("_parts", "bound", "is_csfle", "key", "key_prefix", "macs", "prefix", "profile", "shared")
 
     def __init__(self, key: DataKey, collection: CollectionPlace, macs: KeyMacs | None = None) -> None:
         """Bind a key to a collection, whose version decides the profile; ``macs`` are cached MACs of the key."""
@@ -169,7 +179,10 @@ class KeyInPlace:
         self.prefix: bytes = collection.prefix
         self.key_prefix: bytes = collection.key_prefix
         # In ``compat`` the DEK itself is the key of all documents.
-        self.shared = None if self.bound else AESGCM(_compat_key(key))
+        self.is_csfle = self.profile is Profile.CSFLE
+        if self.is_csfle:
+            csfle.check_key(key)
+        self.shared = AESGCM(_compat_key(key)) if self.profile is _COMPAT else None
         self._parts: dict[bytes, _Parts] = {}
 
     def parts(self, field: FieldPlace, kind: int) -> _Parts:
@@ -225,6 +238,9 @@ class DocumentCipher:
         """
         place = self._place
         key, bound = place.key, place.bound
+        if place.is_csfle:
+            check_sealable(place.profile, kind, value)
+            return csfle.seal(key, kind, value, iv.random(CSFLE_IV_BYTES) if isinstance(iv, RandomIv) else None)
         vector, sealed = self._seal(place.parts(field, kind), kind, value, iv)
         return Envelope(
             profile=place.profile,
@@ -239,6 +255,8 @@ class DocumentCipher:
 
     def seal_encoded(self, field: FieldPlace, kind: int, value: bytes, iv: IvSource) -> bytes:
         """Return ``seal(…).to_bson()``, without the object."""
+        if self._place.is_csfle:
+            return self.seal(field, kind, value, iv).to_bson()
         parts = self._place.parts(field, kind)
         vector, sealed = self._seal(parts, kind, value, iv)
         return encode_sealed(self._place.profile, sealed, vector, parts.tail)
@@ -275,6 +293,8 @@ class DocumentCipher:
             raise EnvelopeError(f"sealed under data key {envelope.dek_id}, not {self._place.key.dek_id}")
         bound = self._place.bound
         kind = envelope.bson_type if envelope.bson_type is not None else int(Kind.STRING)
+        if self._place.is_csfle:
+            return _opened(kind, csfle.unseal(self._place.key, envelope))
         associated_data = None
         if bound:
             associated_data = field.associated_data(self._located, kind, envelope.dek_id, envelope.mek_version)
@@ -285,21 +305,26 @@ class DocumentCipher:
                 f"does not open under data key {envelope.dek_id}: altered, or "
                 + ("moved from another document, field or collection" if bound else "not sealed under this key")
             ) from error
-        value = plaintext if bound else b"".join((INT32.pack(len(plaintext) + 1), plaintext, b"\0"))
-        try:
-            _check_value(kind, value)
-        except ContentError as error:
-            raise EnvelopeError(f"opens, but holds no value of BSON type {kind}: {error}") from error
-        return OpenedValue(kind=kind, value=value)
+        return _opened(kind, plaintext if bound else b"".join((INT32.pack(len(plaintext) + 1), plaintext, b"\0")))
+
+
+def _opened(kind: int, value: bytes) -> OpenedValue:
+    try:
+        _check_value(kind, value)
+    except ContentError as error:
+        raise EnvelopeError(f"opens, but holds no value of BSON type {kind}: {error}") from error
+    return OpenedValue(kind=kind, value=value)
 
 
 def check_sealable(profile: Profile, kind: int, value: bytes) -> None:
     """Check that a value of type ``kind`` and these bytes can be sealed.
 
     Raises:
-        ContentError: It is not well-formed BSON, or no string in ``compat``.
+        ContentError: It is not well-formed BSON, no string in ``compat``, or of a type that ``csfle`` never seals.
     """
     _check_value(kind, value)
+    if profile is Profile.CSFLE:
+        csfle.check_type(kind, is_deterministic=False)
     if profile is _COMPAT and kind != _STRING:
         raise ContentError(
             f"a compat envelope holds only strings; this is of BSON type {kind}", hint="use the profile 'bound'"

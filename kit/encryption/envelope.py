@@ -39,16 +39,18 @@ _INT32 = struct.Struct("<i")
 
 
 class Profile(enum.Enum):
-    """The two kinds of envelope, by the number in ``v``."""
+    """The kinds of envelope: two by the number in ``v``, and that of drivers of MongoDB."""
 
     COMPAT = 1
     """Opens in the platform's own reader: key = DEK, strings only, no associated data."""
     BOUND = 2
     """Opens only in its place: a key per document, any type, associated data."""
+    CSFLE = 3
+    """Opens in drivers of MongoDB: a Binary of subtype 6, not a subdocument (:mod:`kit.encryption.csfle`)."""
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """Return the profile called ``compat`` or ``bound``.
+        """Return the profile called ``compat``, ``bound`` or ``csfle``.
 
         Raises:
             EnvelopeError: There is none with this name.
@@ -56,13 +58,23 @@ class Profile(enum.Enum):
         for profile in cls:
             if str(profile) == name:
                 return profile
-        raise EnvelopeError(f"there is no envelope profile {name!r}, only 'compat' and 'bound'")
+        raise EnvelopeError(f"there is no envelope profile {name!r}, only 'compat', 'bound' and 'csfle'")
 
     def __str__(self) -> str:
         return self.name.lower()
 
 
+CSFLE_SUBTYPE: Final = 6
+CSFLE_DETERMINISTIC: Final = 1
+CSFLE_RANDOM: Final = 2
+CSFLE_IV_BYTES: Final = 16
+CSFLE_TAG_BYTES: Final = 32
+_CSFLE_HEAD: Final = 18
+_CSFLE_LEAST: Final = _CSFLE_HEAD + CSFLE_IV_BYTES + 16 + CSFLE_TAG_BYTES
+"""Bytes of an envelope of one block."""
 _COMPAT: Final = Profile.COMPAT
+SUBDOCUMENTS: Final = (Profile.COMPAT, Profile.BOUND)
+"""The profiles whose envelopes are subdocuments, which the core has, too."""
 PROFILES = {profile.value: profile for profile in Profile}
 """By version; a look-up costs a tenth of an enumeration's call."""
 
@@ -118,7 +130,8 @@ class Envelope(NamedTuple):
         dek_id: Name of the data key.
         mek_version: Version of the master key under which the data key was made.
         context: The field map's; only in ``bound``.
-        bson_type: Type byte of the plaintext; only in ``bound``.
+        bson_type: Type byte of the plaintext; not in ``compat``.
+        algorithm: Deterministic or random; only in ``csfle``.
     """
 
     profile: Profile
@@ -129,6 +142,7 @@ class Envelope(NamedTuple):
     mek_version: int
     context: str | None = None
     bson_type: int | None = None
+    algorithm: int = 0
 
     @classmethod
     def parse(cls, value: bytes) -> Self:
@@ -172,11 +186,38 @@ class Envelope(NamedTuple):
             bson_type=_bson_type(_integer(buffer, places, _TYPE)) if bound else None,
         )
 
+    @classmethod
+    def read_binary(cls, value: bytes) -> Self:
+        """Return the envelope in the value bytes of a Binary of subtype 6 (schemas/envelope.md, "The profile csfle").
+
+        Raises:
+            EnvelopeError: Its algorithm, type or length cannot be.
+        """
+        data = value[5:]
+        if len(data) < _CSFLE_LEAST or (len(data) - _CSFLE_LEAST) % CSFLE_IV_BYTES:
+            raise EnvelopeError(f"a Binary of subtype 6 of {len(data):,} bytes, which no csfle envelope has")
+        if data[0] not in {CSFLE_DETERMINISTIC, CSFLE_RANDOM}:
+            raise EnvelopeError(f"a Binary of subtype 6 with the algorithm {data[0]}, neither 1 nor 2")
+        return cls(
+            profile=Profile.CSFLE,
+            ciphertext=data[_CSFLE_HEAD + CSFLE_IV_BYTES : -CSFLE_TAG_BYTES],
+            iv=data[_CSFLE_HEAD : _CSFLE_HEAD + CSFLE_IV_BYTES],
+            tag=data[-CSFLE_TAG_BYTES:],
+            dek_id=spell_uuid(data[1:17]),
+            mek_version=1,
+            bson_type=_bson_type(data[17]),
+            algorithm=data[0],
+        )
+
     def __repr__(self) -> str:
         return f"Envelope({self.profile}, {self.dek_id}, {len(self.ciphertext):,} bytes)"
 
     def to_bson(self) -> bytes:
-        """Return the value bytes of the subdocument."""
+        """Return the value bytes of the subdocument, or of the Binary in ``csfle``."""
+        if self.profile is Profile.CSFLE and self.bson_type is not None:
+            head = bytes((self.algorithm,)) + bytes.fromhex(self.dek_id.replace("-", "")) + bytes((self.bson_type,))
+            data = b"".join((head, self.iv, self.ciphertext, self.tag))
+            return b"".join((_INT32.pack(len(data)), bytes((CSFLE_SUBTYPE,)), data))
         tail = envelope_tail(self.dek_id, self.mek_version, self.context, self.bson_type)
         return encode_sealed(self.profile, self.ciphertext + self.tag, self.iv, tail)
 
@@ -264,10 +305,10 @@ def _after_dek(mek_version: int, context: str | None, bson_type: int | None) -> 
 
 
 def _profile(version: int) -> Profile:
-    try:
-        return Profile(version)
-    except ValueError:
-        raise EnvelopeError(f"{NAMES.version} is {version}, not 1 (compat) or 2 (bound)") from None
+    profile = PROFILES.get(version)
+    if profile is None or profile not in SUBDOCUMENTS:
+        raise EnvelopeError(f"{NAMES.version} is {version}, not 1 (compat) or 2 (bound)")
+    return profile
 
 
 def _wrong_members(places: Mapping[bytes, Place], wanted: frozenset[bytes], profile: Profile) -> EnvelopeError:
@@ -355,12 +396,12 @@ class EnvelopeTally:
             smaller, larger = (paths, places) if len(paths) < len(places) else (places, paths)
             for name in [name for name in smaller if name in larger]:
                 field, below = paths[name]
-                kind, at, _ = places[name]
-                if kind != Kind.DOCUMENT:
+                kind, at, end = places[name]
+                if kind not in {Kind.DOCUMENT, Kind.BINARY}:
                     continue
-                if field is not None and _is_envelope(document, at):
+                if field is not None and _is_envelope(document, kind, at, end):
                     into[field] += 1
-                if below:
+                if below and kind == Kind.DOCUMENT:
                     todo.append((below, at))
 
 
@@ -376,8 +417,21 @@ def _steps(name: str) -> list[bytes]:
     return [step.encode("utf-8", "surrogatepass") for step in steps]
 
 
-def _is_envelope(document: bytes, start: int) -> bool:
+def spell_uuid(data: bytes) -> str:
+    """Return the text of a UUID (RFC 9562 4)."""
+    return "-".join((data[:4].hex(), data[4:6].hex(), data[6:8].hex(), data[8:10].hex(), data[10:].hex()))
+
+
+def is_csfle(value: bytes) -> bool:
+    """Return whether the value bytes of a Binary have the subtype of encrypted values."""
+    return value[4] == CSFLE_SUBTYPE
+
+
+def _is_envelope(document: bytes, kind: int, start: int, end: int) -> bool:
     try:
+        if kind == Kind.BINARY:
+            value = document[start:end]
+            return is_csfle(value) and Envelope.read_binary(value).profile is Profile.CSFLE
         places: dict[bytes, Place] = index(document, start)
         if not looks_like(places):
             return False

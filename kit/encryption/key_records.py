@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from kit.documents import Kind, find, runs, string_at, validate
-from kit.encryption.envelope import MAX_MEK_VERSION
+from kit.encryption.envelope import MAX_MEK_VERSION, spell_uuid
 from kit.encryption.keyring import Dek, State
 from kit.errors import ContentError, KitError, UsageError
 from kit.values import Limits, strict_json
@@ -263,7 +263,7 @@ class _Reader:
             return None
         value = self._member(name)
         if isinstance(value, bytes) and name == "dekId" and len(value) == _UUID_BYTES:
-            return _spell_uuid(value)
+            return spell_uuid(value)
         if not isinstance(value, str) or not value or "\0" in value:
             raise self._refusal(self._adapter.members[name], "is no text, or an empty one")
         return value
@@ -347,12 +347,6 @@ def _path(entry: Members, value: object, name: str) -> Path:
     if not steps or not all(isinstance(step, str) and step and "\0" not in step for step in steps):
         raise entry.refusal("is no path: names with dots between them, or a list of names", name)
     return steps
-
-
-def _spell_uuid(data: bytes) -> str:
-    """Return the text of a UUID (RFC 9562 4)."""
-    digits = data.hex()
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 _Word = TypeVar("_Word", bound=StrEnum)

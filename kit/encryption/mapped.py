@@ -18,7 +18,7 @@ from typing import Final, final
 
 from kit.documents import Kind, Place, Replacement, index, replace_at, replace_value, string_at
 from kit.encryption.aead import CollectionPlace, FieldPlace
-from kit.encryption.envelope import Envelope, Profile, looks_like
+from kit.encryption.envelope import Envelope, Profile, is_csfle, looks_like
 from kit.encryption.field_map import IDENTITY, PRODUCT_ID, CollectionMap, FieldPath
 from kit.encryption.keys import Scope
 from kit.errors import BsonError, ContentError, EnvelopeError
@@ -77,6 +77,11 @@ class MappedCollection:
             owner_steps=_encode(entry.owner),
         )
 
+    @property
+    def sealed_kind(self) -> int:
+        """The type byte of what a sealed value becomes."""
+        return _BINARY if self.place.version == _CSFLE else _DOCUMENT
+
     def scope(self, owner: str) -> Scope:
         """Return the purpose of the key that seals ``owner``'s values here."""
         return Scope(product=self.place.product, context=self.map.context, owner=owner)
@@ -91,6 +96,8 @@ _PRODUCT_ID: Final = PRODUCT_ID.encode()
 _STRING: Final = int(Kind.STRING)
 _DOCUMENT: Final = int(Kind.DOCUMENT)
 _ARRAY: Final = int(Kind.ARRAY)
+_BINARY: Final = int(Kind.BINARY)
+_CSFLE: Final = Profile.CSFLE.value
 _UNDEFINED: Final = int(Kind.UNDEFINED)
 _NULL: Final = int(Kind.NULL)
 NO_PARTITION: Final = ""
@@ -187,13 +194,13 @@ class MappedDocument:
         self.owner = owner
         self.identity = identity
 
-    def with_envelopes(self, sealed: Sequence[tuple[MappedValue, bytes]]) -> bytes:
-        """Return the document with these values replaced by subdocuments; names and all else stay."""
+    def with_envelopes(self, sealed: Sequence[tuple[MappedValue, bytes]], kind: int = _DOCUMENT) -> bytes:
+        """Return the document with these values replaced by envelopes of the type given; names and all else stay."""
         if len(sealed) == 1:
             value, subdocument = sealed[0]
             if not value.enclosing:
-                return replace_value(self.document, _type_byte(value), value.start, value.end, _DOCUMENT, subdocument)
-        return self.with_values([(value, int(Kind.DOCUMENT), subdocument) for value, subdocument in sealed])
+                return replace_value(self.document, _type_byte(value), value.start, value.end, kind, subdocument)
+        return self.with_values([(value, kind, subdocument) for value, subdocument in sealed])
 
     def with_values(self, changes: Sequence[tuple[MappedValue, int, bytes]]) -> bytes:
         """Return the document with these values replaced by others, of the types given; names and all else stay."""
@@ -348,6 +355,9 @@ def _value(document: bytes, field: MappedField, place: Place, enclosing: tuple[i
         if looks_like(members):
             envelope = Envelope.read(document, members)
             return MappedValue(field, State.ENVELOPE, kind, start, end, enclosing, envelope)
+    if kind == _BINARY and field.place.collection.version == _CSFLE and is_csfle(document[start:end]):
+        envelope = Envelope.read_binary(document[start:end])
+        return MappedValue(field, State.ENVELOPE, kind, start, end, enclosing, envelope)
     return MappedValue(field, _PLAIN, kind, start, end, enclosing)
 
 

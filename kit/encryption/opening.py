@@ -213,7 +213,9 @@ def check_canary(
         opening = stored.opening.get(key.dek_id, key) if stored is not None else key
         try:
             cipher = DocumentCipher(KeyInPlace(opening, collection.place), _IDENTITY)
-            cipher.open(place, Envelope.parse(sealed.to_bson()))
+            stored_value = sealed.to_bson()
+            is_binary = profile is Profile.CSFLE
+            cipher.open(place, Envelope.read_binary(stored_value) if is_binary else Envelope.parse(stored_value))
         except EnvelopeError as error:
             raise KeyUnusableError(f"the stored data key {key.dek_id} does not open what it sealed here") from error
         tried += 1

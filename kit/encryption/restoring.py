@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from kit.documents import Kind, Run
+from kit.documents import Run
 from kit.encryption.approval import DocumentName, RecoveryScope
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
@@ -315,7 +315,7 @@ class Reopener:
             raise in_field(EnvelopeError("was sealed again and holds another value than before"), new.field)
         if new.envelope is None or new.envelope.dek_id in self._replaced:
             raise in_field(EnvelopeError("was sealed again under a data key that is replaced"), new.field)
-        return new, int(Kind.DOCUMENT), was.document[old.start : old.end]
+        return new, old.kind, was.document[old.start : old.end]
 
     def _count(self, mapped: MappedDocument) -> None:
         if mapped.status is DocumentStatus.SELECTED:

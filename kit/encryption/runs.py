@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from kit_core import Key, Mapped, Partition
 
 _NO_LIMIT: Final = 2**31 - 1
+_CSFLE: Final = Profile.CSFLE.value
+"""Which the core does not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,8 @@ class CoreSurvey:
 
 def survey(collection: MappedCollection, given: Run) -> CoreSurvey | None:
     """Return the keys that a run needs; None if each document must be processed by itself."""
+    if collection.place.version == _CSFLE:
+        return None
     return _survey(CoreMap.of(collection, collection.fields, None), given, is_checked=True)
 
 
@@ -172,7 +176,7 @@ def _run(
     against: bytes | tuple[bytes, Sequence[int]] | None = None,
     fields: Sequence[MappedField] | None = None,
 ) -> CoreRun | None:
-    if core.apply_map is None:
+    if core.apply_map is None or collection.place.version == _CSFLE:
         return None
     chosen = collection.fields if fields is None else fields
     core_map = CoreMap.of(collection, chosen, keys)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 
 from kit.encryption.aead import COMPAT_USES
-from kit.encryption.envelope import Profile, check_dek_id
+from kit.encryption.envelope import Profile, check_dek_id, spell_uuid
 from kit.encryption.keyring import MAX_BYTES, Dek, Keyring, State, Wrapped
 from kit.encryption.keys import KEY_BYTES, VAULT_KEY_BYTES, DataKey, KeySet, Scope
 from kit.encryption.master_keys import Credentials, MasterKey, Random
@@ -111,8 +111,10 @@ class UnlockedKeyring:
                 changed.append(with_changes(dek, state=State.RETIRED))
                 dek = None
             if dek is None:
-                secret = random(KEY_BYTES)
+                secret = random(VAULT_KEY_BYTES if profile is Profile.CSFLE else KEY_BYTES)
                 dek_id = f"dek-{random(_DEK_ID_BYTES).hex()}"
+                if profile is Profile.CSFLE:
+                    dek_id = _random_uuid(random)
                 key = DataKey(dek_id=dek_id, scope=scope, mek_version=self.keyring.current.version, secret=secret)
                 dek, made[dek_id] = self._new_dek(key, now), key
             changed.append(with_changes(dek, uses=_add_uses(dek, count, profile)))
@@ -253,6 +255,13 @@ def unlock(keyring: Keyring, credentials: Credentials, *, where: str = "keyring"
     except KeyUnusableError as error:
         raise error.inside(where) from error
     return UnlockedKeyring(keyring=keyring, keys=keys, masters=masters)
+
+
+def _random_uuid(random: Random) -> str:
+    """Return the text of a UUID of version 4 (RFC 9562 5.4)."""
+    data = bytearray(random(_DEK_ID_BYTES))
+    data[6], data[8] = data[6] & 0x0F | 0x40, data[8] & 0x3F | 0x80
+    return spell_uuid(bytes(data))
 
 
 def _same_secret(one: Dek | None, other: Dek) -> bool:

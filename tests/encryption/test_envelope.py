@@ -9,7 +9,7 @@ from bson.int64 import Int64
 from hypothesis import given, strategies as st
 
 from kit.encryption import Envelope, Profile
-from kit.encryption.envelope import looks_like
+from kit.encryption.envelope import SUBDOCUMENTS, looks_like
 from kit.errors import EnvelopeError
 
 TAG = base64.b64encode(b"t" * 16).decode()
@@ -40,7 +40,10 @@ def test_members_in_another_order_are_the_same_envelope() -> None:
 
 
 @given(
-    st.sampled_from(Profile), st.binary(max_size=40), st.text("abcXYZ019._:-", min_size=1), st.integers(1, 2**31 - 1)
+    st.sampled_from(SUBDOCUMENTS),
+    st.binary(max_size=40),
+    st.text("abcXYZ019._:-", min_size=1),
+    st.integers(1, 2**31 - 1),
 )
 def test_any_envelope_survives_printing_and_parsing(profile: Profile, data: bytes, dek_id: str, version: int) -> None:
     bound = profile is Profile.BOUND

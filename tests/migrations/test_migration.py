@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from fixtures.build.make_fixtures import ROOT
 from kit.encryption import Profile, RandomIv, SyntheticIv, shipped
+from kit.encryption.envelope import SUBDOCUMENTS
 from kit.errors import ContentError, UsageError
 from kit.migrations import (
     BUILT_IN,
@@ -62,7 +63,7 @@ def test_what_comes_with_kit_is_of_the_schema_and_called_by_its_id(name: str) ->
     assert built_in(name, random=bytes).id == name
 
 
-PLANNED = [EncryptFields(field_map=shipped("notelett-2"), profile=profile) for profile in Profile]
+PLANNED = [EncryptFields(field_map=shipped("notelett-2"), profile=profile) for profile in SUBDOCUMENTS]
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ class SealingRun:
             outcomes.append(_OUTCOME[value.state])
         if sealed:
             try:
-                replaced = mapped.with_envelopes(sealed)
+                replaced = mapped.with_envelopes(sealed, self._collection.sealed_kind)
             except KitError as error:
                 return self._fail(
                     in_document(error, self._collection, mapped.document, ordinal), mapped.document, mapped.partition
@@ -254,6 +254,13 @@ _SEALS = "Replaces the mapped plaintext fields of NoteLett documents by envelope
 _BY_PLAN = {
     Profile.COMPAT: f"{_SEALS} compat, which the platform's own reader opens.",
     Profile.BOUND: f"{_SEALS} bound, which the platform's own reader cannot open: for kits that nothing but kit reads.",
+    Profile.CSFLE: f"{_SEALS} csfle, which drivers of MongoDB open with the keys of a key vault.",
+}
+_OPENED_BY = {
+    Profile.COMPAT: "the platform's own reader can open them with their data keys",
+    Profile.BOUND: "the platform's own reader cannot open them (it opens compat)",
+    Profile.CSFLE: "drivers of MongoDB can open them with their data keys, the platform's own reader cannot; bound to "
+    "key and type only, so one that was moved to another document or field opens",
 }
 
 
@@ -326,9 +333,7 @@ class EncryptFields(Transform):
 
     def remarks(self) -> tuple[str, ...]:
         """See the protocol."""
-        if self.profile is not Profile.BOUND:
-            return ("envelopes have the profile compat: the platform's own reader can open them with their data keys",)
-        return ("envelopes have the profile bound: the platform's own reader cannot open them (it opens compat)",)
+        return (f"envelopes have the profile {self.profile}: {_OPENED_BY[self.profile]}",)
 
     def _is_by_plan(self) -> bool:
         """Whether it is of NoteLett, and keeps the rules of its plan: as the migrations that ship for it."""

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
-from kit.reports.patch import strike_table  # noqa: E402
+from kit.reports.site import strike_table  # noqa: E402
 from kit.signing import load_private  # noqa: E402
 from kit.values import Timestamp  # noqa: E402
 from kit.verbs.delta.build import DeltaBuildRequest, build_delta  # noqa: E402

@@ -90,7 +90,7 @@ def apply_command(
       kit delta apply kit.tar.zst sealed.delta --in-place --trust policy.json --keyring site.keyring
     """
     from kit.reports.delta import applied_json, applied_lines
-    from kit.reports.patch import completion_json, completion_lines
+    from kit.reports.site import completion_json, completion_lines
     from kit.verbs.delta.apply import DeltaApplyRequest, apply_delta, resume_delta
     from kit.verbs.jobs import Completion
 

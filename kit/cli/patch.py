@@ -338,7 +338,8 @@ def _load_keys(
 
 
 def _show(report: PatchReport | Completion, *, as_json: bool, to_stderr: bool) -> None:
-    from kit.reports.patch import completion_json, completion_lines, patch_json, patch_lines
+    from kit.reports.patch import patch_json, patch_lines
+    from kit.reports.site import completion_json, completion_lines
     from kit.verbs.jobs import Completion
 
     if isinstance(report, Completion):

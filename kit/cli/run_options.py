@@ -104,7 +104,7 @@ def abandon_run(target: Path, work_folder: Path | None = None, *, as_json: bool)
     Raises:
         KitError: As for :func:`kit.verbs.jobs.abandon`.
     """
-    from kit.reports.patch import abandonment_json, abandonment_lines
+    from kit.reports.site import abandonment_json, abandonment_lines
     from kit.verbs.jobs import abandon
 
     given_up = abandon(target, work_folder)
@@ -186,7 +186,7 @@ def take_backfill(what: dict[str, Any]) -> Migration:
     if name is not None:
         _require_no_others()
         return load_migration(name).narrowed(tenants)
-    return Migration.of((_with_cache(RawLinkset(tenants=tenants, stop_on_divergence=stopping), cache_map),))
+    return Migration.of((with_cache(RawLinkset(tenants=tenants, stop_on_divergence=stopping), cache_map),))
 
 
 def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -273,14 +273,20 @@ def _transform(
     if name == "encrypt-fields":
         return encryption.transform(tenants)
     if name == "raw-linkset":
-        return _with_cache(RawLinkset(tenants=tenants, stop_on_divergence=stopping), cache_map)
+        return with_cache(RawLinkset(tenants=tenants, stop_on_divergence=stopping), cache_map)
     kind = registry.find(name)
     if kind is None:
         raise click.UsageError(f"there is no transform {name!r}")
     return kind.of_parameters({}).selecting(Selection(tenants=tenants, stop_on_divergence=stopping))
 
 
-def _with_cache(backfill: RawLinkset, cache_map: Path | None) -> Transform:
+def with_cache(backfill: RawLinkset, cache_map: Path | None) -> RawLinkset:
+    """Return the backfill with the cached payloads that a cache map names; as it is without one.
+
+    Raises:
+        UnreadableError: The file does not exist.
+        ContentError: It is no cache map.
+    """
     from kit.transforms.raw_linkset import parse_cache_map
 
     if cache_map is None:

@@ -84,7 +84,7 @@ def rollback_command(
       kit rollback kit.tar.zst --trusted-key publisher.pub.pem --delta november.delta
       kit rollback kit.tar.zst --trust policy.json --force --reason "INC-9: the importer cannot read it"
     """
-    from kit.reports.patch import rollback_json, rollback_lines
+    from kit.reports.site import rollback_json, rollback_lines
     from kit.verbs.rollback import RollbackRequest, rollback
 
     require_one_action(again=again, give_up=give_up)
@@ -145,7 +145,7 @@ def selftest_command(kills: int, directory: Path, seed: int, quick: bool, as_jso
     Example:
       kit selftest --kills 300 --directory /srv/kits
     """
-    from kit.reports.patch import selftest_json, selftest_lines
+    from kit.reports.site import selftest_json, selftest_lines
     from kit.verbs.selftest import selftest
 
     report = selftest(

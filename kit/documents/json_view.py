@@ -178,7 +178,7 @@ def _end_of_value(text: bytes, at: int) -> int:
 
 
 def view_value(text: bytes, *, limits: Limits) -> tuple[int, bytes]:
-    """Return type and value bytes of what the text of one value stands for.
+    """Return type and value bytes of what the text of one value represents.
 
     Raises:
         BsonError: It is not one strict JSON value, without blanks around it.

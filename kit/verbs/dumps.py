@@ -59,7 +59,7 @@ def dump_runs(path: Path, limits: Limits) -> Iterator[tuple[CollectionName, Run 
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Have every error name the dump, also one about the name that a collection of it would have as a file."""
+    """Raise every error with the name of the dump, also one about the name that a collection has as a file."""
     try:
         yield
     except (UnreadableError, OutputError):  # they name the file that they are about

@@ -25,7 +25,7 @@ from kit.delta.packing import pack, unsigned
 from kit.engine.progress import Event, PassDone, Stage
 from kit.errors import DigestError, InterruptedRunError, RollbackError, WrongBaseError
 from kit.reports.delta import applied_json, applied_lines, inspected_lines, verified_json, verified_lines
-from kit.reports.patch import completion_json, completion_lines
+from kit.reports.site import completion_json, completion_lines
 from kit.signing import jws
 from kit.values import Limits
 from kit.verbs.delta.apply import DeltaApplyReport, resume_delta

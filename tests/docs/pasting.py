@@ -17,6 +17,7 @@ for word; do printf '%s\\n' "$word"; done >> "$LOG"
 printf '\\0' >> "$LOG"
 """
 _EXAMPLES = re.compile(r"\n +Examples?:\n(?P<text>(?: {4,}\S.*\n)+)")
+_FENCED = re.compile(r"^```sh$.*?^```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^ {4}(?![*-] ).*\n)+", re.MULTILINE)
 
 
@@ -28,8 +29,8 @@ def examples_of_help(text: str) -> str:
 
 
 def examples_of_page(text: str) -> Iterator[str]:
-    """Give the indented blocks of a page that begin with a command of kit."""
-    blocks = (textwrap.dedent(found[0]) for found in _INDENTED.finditer(text))
+    """Give the indented blocks of a page that begin with a command of kit; a body of a loop in a fence is none."""
+    blocks = (textwrap.dedent(found[0]) for found in _INDENTED.finditer(_FENCED.sub("", text)))
     return (block for block in blocks if block.startswith("kit "))
 
 

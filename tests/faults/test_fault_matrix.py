@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hardening.fault_matrix import DELTA, ONCE, PATCH, RESHAPE, bench_of
-from kit.reports.patch import strike_table
+from kit.reports.site import strike_table
 from kit.verbs.selftest import DAMAGES, FAULTS, Matrix, kill_everywhere, phases
 from kit.verbs.selftest.strikes import harm
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from kit.reports.patch import selftest_json, selftest_lines
+from kit.reports.site import selftest_json, selftest_lines
 from kit.verbs.selftest import Bench, Facts, Matrix, Row, SelftestReport
 from kit.verbs.selftest.strikes import kill_randomly, strike
 from tests.commands import ROOT, kit

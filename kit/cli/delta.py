@@ -17,7 +17,6 @@ from kit.cli.options import (
     FILE,
     load_trusted_keys,
     passphrase_option,
-    read_file,
     signing_key_option,
     time_or_now,
     trust_option,
@@ -146,17 +145,15 @@ def take_candidates(what: dict[str, Any]) -> tuple[Transform, ...]:
         return ()
     # These load all transforms: only if one is named.
     from kit.cli.encryption_options import load_field_map
-    from kit.cli.run_options import load_migration
+    from kit.cli.run_options import load_migration, with_cache
     from kit.encryption import SHIPPED, Profile
     from kit.transforms.encrypt_fields import EncryptFields
-    from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
+    from kit.transforms.raw_linkset import RawLinkset
 
     made: list[Transform] = []
     if migration is not None:
         made += load_migration(migration).narrowed(tenants).transforms
-    backfill = RawLinkset(tenants=tenants)
-    if cache_map is not None:
-        backfill = backfill.with_cache(parse_cache_map(read_file(cache_map), where=str(cache_map)))
+    backfill = with_cache(RawLinkset(tenants=tenants), cache_map)
     maps = [load_field_map(name) for name in ((map_name,) if map_name is not None else SHIPPED if tenants else ())]
     made += [backfill] if cache_map is not None or tenants else []
     made += [EncryptFields(field_map=one, profile=profile, partitions=tenants) for one in maps for profile in Profile]

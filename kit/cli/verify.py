@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kit.cli.commands import OK, exit_code
 from kit.cli.encryption_options import proof_options, take_field_expectation
 from kit.cli.options import (
+    FILE,
     json_option,
     kit_argument,
     load_signing_key,
@@ -48,6 +49,9 @@ from kit.errors import KitError
 from kit.values import Allowed
 from kit.values.file_kind import FileKind
 
+if TYPE_CHECKING:
+    from kit.transforms.raw_linkset import RawLinkset
+
 
 @click.command("verify", cls=Command)
 @kit_argument
@@ -66,6 +70,12 @@ from kit.values.file_kind import FileKind
 )
 @click.option(
     "--require-raw-linkset", is_flag=True, help="Refuse unless every observation has linkset and rawLinkset (v1)."
+)
+@click.option(
+    "--rederive", is_flag=True, help="Derive every rawLinkset again from its source, and refuse where one differs."
+)
+@click.option(
+    "--cache-map", type=FILE, metavar="FILE", help="Where cached payloads are (schemas/cache-map.md), for --rederive."
 )
 @click.option("--tenant", "tenants", multiple=True, metavar="T", help="Check this tenant only. Repeatable.")
 @click.option("--receipt", type=REPORT, metavar="F", help="Write a signed receipt of the verdict to F (SLSA VSA).")
@@ -94,6 +104,8 @@ def verify_command(
     reason: str | None,
     deep: bool,
     require_raw_linkset: bool,
+    rederive: bool,
+    cache_map: Path | None,
     tenants: tuple[str, ...],
     receipt: Path | None,
     signing_key: Path | SecretSource | None,
@@ -126,6 +138,7 @@ def verify_command(
       kit verify offline-kit.tar.zst --trusted-key publisher.pub.pem
       kit verify patched.tar.zst --trusted-key publisher.pub.pem --trusted-key site.pub.pem
       kit verify patched.tar.zst --trust policy.json --deep --require-raw-linkset --tenant acme
+      kit verify patched.tar.zst --trust policy.json --require-raw-linkset --rederive
       kit verify patched.tar.zst --trust policy.json --field-map notelett-2 --keyring site.keyring
       kit verify kit.tar.zst --trust policy.json --receipt kit.receipt.json --signing-key auditor.pem
       kit verify rehearsal.tar.zst --trust policy.json --no-remember
@@ -137,8 +150,9 @@ def verify_command(
     from kit.verbs.verify.verify import verify
 
     mapped = take_field_expectation(what, tenants, is_deep=deep)
-    if tenants and not require_raw_linkset and mapped is None:
-        raise click.UsageError("--tenant needs --require-raw-linkset or --field-map")
+    if tenants and not (require_raw_linkset or rederive) and mapped is None:
+        raise click.UsageError("--tenant needs --require-raw-linkset, --rederive or --field-map")
+    backfill = _load_backfill(tenants, cache_map, is_wanted=rederive)
     if policy is not None and trusted_keys:
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     require_memory(policy, is_left_alone=is_forgotten, force=force)
@@ -158,7 +172,11 @@ def verify_command(
     warn_of_unfinished(kit)
     try:
         with show_progress(progress_mode) as progress:
-            report = verify(kit, expectation, replace(environment, progress=progress), mapped=mapped)
+            report = verify(
+                *(kit, expectation, replace(environment, progress=progress)),
+                mapped=mapped,
+                rederive=backfill,
+            )
     except KitError as error:
         if html is not None:
             from kit.reports.verify_page import Occasion, no_verdict_page
@@ -192,6 +210,17 @@ def verify_command(
         # On one terminal the line of the obligation has it, and what to do.
         print_error(report.failure, code, as_json=False)
     return code
+
+
+def _load_backfill(tenants: tuple[str, ...], cache_map: Path | None, *, is_wanted: bool) -> RawLinkset | None:
+    if not is_wanted:
+        if cache_map is not None:
+            raise click.UsageError("--cache-map needs --rederive")
+        return None
+    from kit.cli.run_options import with_cache
+    from kit.transforms.raw_linkset import RawLinkset
+
+    return with_cache(RawLinkset(tenants=frozenset(tenants) or None), cache_map)
 
 
 def _warn(unrecorded: KitError | None) -> None:

@@ -234,16 +234,21 @@ def verify_json(report: VerifyReport, exit_code: int) -> dict[str, Any]:
         "coverage": coverage_json(report.coverage),
         "gaps": gaps_json(report.judgement.gaps),
         "fields": [member_fields_json(member) for member in report.fields],
-        **_copies_json(report),
+        **_searches_json(report),
     }
 
 
-def _copies_json(report: VerifyReport) -> dict[str, Any]:
-    if report.copies is None:
-        return {}
-    from kit.reports.copies import copies_json  # noqa: PLC0415  not for every verdict
+def _searches_json(report: VerifyReport) -> dict[str, Any]:
+    found = dict[str, Any]()
+    if report.copies is not None:
+        from kit.reports.verify_searches import copies_json  # noqa: PLC0415  not for every verdict
 
-    return {"copies": copies_json(report.copies)}
+        found["copies"] = copies_json(report.copies)
+    if report.rederived is not None:
+        from kit.reports.verify_searches import rederived_json  # noqa: PLC0415  not for every verdict
+
+        found["rederived"] = rederived_json(report.rederived)
+    return found
 
 
 def judgement_json(judgement: Judgement) -> dict[str, Any]:
@@ -355,10 +360,15 @@ def verify_lines(report: VerifyReport) -> Iterator[str]:
         yield ""
         yield from member_fields_lines(report.fields)
     if report.copies is not None and report.copies.members:
-        from kit.reports.copies import copies_lines  # noqa: PLC0415  not for every verdict
+        from kit.reports.verify_searches import copies_lines  # noqa: PLC0415  not for every verdict
 
         yield ""
         yield from copies_lines(report.copies)
+    if report.rederived is not None and (report.rederived.differences or report.rederived.reasons):
+        from kit.reports.verify_searches import rederived_lines  # noqa: PLC0415  not for every verdict
+
+        yield ""
+        yield from rederived_lines(report.rederived)
     yield ""
     if report.failure is None:
         yield f"valid: {report.kit}"

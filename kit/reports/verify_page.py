@@ -23,6 +23,7 @@ from kit.reports.verify_tables import (
     key_names,
     lineage_part,
     name_keys,
+    rederived_part,
     signers_part,
 )
 from kit.values import Timestamp
@@ -68,6 +69,7 @@ def verdict_page(report: VerifyReport, expectation: Expectation, occasion: Occas
         coverage_part(report),
         collections_part(judgement),
         fields_part(report),
+        rederived_part(report),
         _foot(),
     )
 

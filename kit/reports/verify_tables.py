@@ -378,10 +378,32 @@ def fields_part(report: VerifyReport) -> Html | None:
 
 
 def _copies(copies: Copies) -> Sequence[Content]:
-    from kit.reports.copies import HEADS, copies_rows  # noqa: PLC0415  not for every verdict
+    from kit.reports.verify_searches import COPIES_HEADS, copies_rows  # noqa: PLC0415  not for every verdict
 
     rows: list[list[Content]] = [list(row) for row in copies_rows(copies)]
-    return element("p", f"{copies.detail}."), *_rows(tuple(head.capitalize() for head in HEADS), rows, numbers=(2, 3))
+    return element("p", f"{copies.detail}."), *_rows(
+        tuple(head.capitalize() for head in COPIES_HEADS), rows, numbers=(2, 3)
+    )
+
+
+def rederived_part(report: VerifyReport) -> Html | None:
+    """Return how ``rawLinkset`` compares with what is derived again; None if that was not asked for."""
+    if report.rederived is None:
+        return None
+    from kit.reports.verify_searches import (  # noqa: PLC0415  not for every verdict
+        DIFFERENCE_HEADS,
+        REASON_HEADS,
+        difference_rows,
+        reason_rows,
+    )
+
+    parts: list[Content] = [element("p", f"{report.rederived.detail}.")]
+    different, reasons = difference_rows(report.rederived), reason_rows(report.rederived)
+    if different:
+        parts += _rows(tuple(head.capitalize() for head in DIFFERENCE_HEADS), different)
+    if reasons:
+        parts += _rows(tuple(head.capitalize() for head in REASON_HEADS), reasons, numbers=(1,))
+    return section("Derived again", *parts, identifier="rederived")
 
 
 def _unproven(judgement: Judgement, *, measured: bool) -> str | None:

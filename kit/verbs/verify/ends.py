@@ -25,6 +25,8 @@ DOCUMENTS = "every document, and only appended"
 RESHAPED = "every document, and the last step as recorded"
 FIELDS = "mapped fields are encrypted"
 COPIES = "copies of sealed values in the clear"
+REDERIVED = "every rawLinkset follows from its source"
+REDERIVED_IN_PART = "every rawLinkset with a source follows from it"
 _OF_TENANTS = "_OF_TENANTS"
 """Suffix of the levels that were only required for the tenants that the receipt names."""
 
@@ -46,6 +48,8 @@ class Level(enum.StrEnum):
     FIELDS_ENCRYPTED = "OFFLINE_KIT_FIELDS_ENCRYPTED"
     SEALED_ONLY = "OFFLINE_KIT_SEALED_ONLY"
     RAW_LINKSET = "OFFLINE_KIT_RAW_LINKSET"
+    RAW_LINKSET_REDERIVED = "OFFLINE_KIT_RAW_LINKSET_REDERIVED"
+    RAW_LINKSET_REDERIVED_IN_PART = "OFFLINE_KIT_RAW_LINKSET_REDERIVED_IN_PART"
 
 
 _BY_NUMBER = {
@@ -57,7 +61,14 @@ _BY_NUMBER = {
     7: Level.DOCUMENTS,
     8: Level.RAW_LINKSET,
 }
-"""The levels that are one obligation. The fourth has three parts; the one on mapped fields is a second seventh."""
+"""The levels that are one obligation. The fourth has three parts."""
+_BY_NAME: dict[str, Level | None] = {
+    FIELDS: Level.FIELDS_ENCRYPTED,
+    COPIES: None,
+    REDERIVED: Level.RAW_LINKSET_REDERIVED,
+    REDERIVED_IN_PART: Level.RAW_LINKSET_REDERIVED_IN_PART,
+}
+"""The levels of a second obligation of the same number, if they have any."""
 
 
 def levels(judgement: Judgement, *, of_tenants: bool) -> tuple[str, ...]:
@@ -69,11 +80,9 @@ def levels(judgement: Judgement, *, of_tenants: bool) -> tuple[str, ...]:
     """
     if not judgement.valid:
         return ()
-    found = {
-        Level.FIELDS_ENCRYPTED if obligation.name == FIELDS else _BY_NUMBER[obligation.number]
-        for obligation in judgement.obligations
-        if obligation.status is Status.CHECKED and obligation.number in _BY_NUMBER and obligation.name != COPIES
-    }
+    checked = [obligation for obligation in judgement.obligations if obligation.status is Status.CHECKED]
+    named = {_BY_NAME.get(one.name, _BY_NUMBER.get(one.number)) for one in checked}
+    found = {level for level in named if level is not None}
     in_time, appended = judgement.in_time, judgement.appended
     parts = {
         Level.SIGNERS_IN_TIME: in_time.signers,
@@ -87,7 +96,8 @@ def levels(judgement: Judgement, *, of_tenants: bool) -> tuple[str, ...]:
         Level.SEALED_ONLY: Level.FIELDS_ENCRYPTED in found and judgement.sealed_only,
     }
     found |= {level for level, holds in parts.items() if holds}
-    narrowed = {Level.FIELDS_ENCRYPTED, Level.RAW_LINKSET} if of_tenants else set()
+    rederived = {Level.RAW_LINKSET_REDERIVED, Level.RAW_LINKSET_REDERIVED_IN_PART}
+    narrowed = {Level.FIELDS_ENCRYPTED, Level.RAW_LINKSET, *rederived} if of_tenants else set()
     return tuple(level.value + (_OF_TENANTS if level in narrowed else "") for level in Level if level in found)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.archive.read.reader import KitReader, changed_meanwhile
+from kit.archive.read.reader import KitReader
 from kit.archive.read.tar import Member
 from kit.documents import Run, document_name
 from kit.engine.lookup import LookupWriter, open_lookup
@@ -80,21 +80,18 @@ def _is_selected(transform: RawLinkset, tenant: str) -> bool:
     return transform.tenants is None or tenant in transform.tenants
 
 
-def gather(reader: KitReader, found: Survey, pipeline: Pipeline, transform: RawLinkset, folder: Path) -> Path:
-    """Read what ``transform`` looks up into a new file in ``folder``, and return its path.
+def gather(reader: KitReader, pipeline: Pipeline, transform: RawLinkset, folder: Path) -> tuple[Path, Survey]:
+    """Read what ``transform`` looks up into a new file in ``folder``; return its path, and what else was found.
 
     Raises:
-        DigestError: The kit changed since it was surveyed.
         KitError: A document to look up is malformed, or the disk is full.
     """
     with LookupWriter(folder / "lookup") as lookup:
-        again = survey(
+        found = survey(
             reader, pipeline, keep=lambda _: False, count=lambda _: False, transforms=(transform,), lookup=lookup
         )
         lookup.finish()
-    if again.members != found.members:
-        raise changed_meanwhile(reader.path)
-    return lookup.path
+    return lookup.path, found
 
 
 def find_gaps(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.archive.read.proven import Proven
-from kit.archive.read.reader import Container
+from kit.archive.read.reader import Container, changed_meanwhile
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey
@@ -34,8 +34,10 @@ from kit.verbs.verify.obligations import Expectation, Judgement, coverage_of, re
 if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
     from kit.engine.undoing import Undoing, UndoneStep
+    from kit.transforms.raw_linkset import RawLinkset
     from kit.verbs.verify.copies import Copies
     from kit.verbs.verify.field_proof import FieldExpectation, MemberFields
+    from kit.verbs.verify.rederiving import Rederived
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class VerifyReport:
     """The findings of the mapped collections, in the kit's order; empty unless required."""
     copies: Copies | None = None
     """The copies of sealed values in the clear; None unless the kit was judged deeply, with keys."""
+    rederived: Rederived | None = None
+    """How each ``rawLinkset`` compares with the one derived again; None unless asked for, and of a refused kit."""
     of_tenants: bool = False
     """Whether coverage and mapped fields were required for some tenants only."""
     tenants: frozenset[str] | None = None
@@ -78,8 +82,17 @@ def verify(
     environment: Environment | None = None,
     *,
     mapped: FieldExpectation | None = None,
+    rederive: RawLinkset | None = None,
 ) -> VerifyReport:
-    """Check every obligation of the kit at ``path``, and its mapped fields if ``mapped`` names them.
+    """Check every obligation of the kit at ``path``.
+
+    Args:
+        path: The kit.
+        expectation: What is required of it.
+        environment: How it is read.
+        mapped: The fields that must be encrypted; None for none.
+        rederive: The backfill, limited to the tenants in question, by which every ``rawLinkset`` is derived again; None
+            for no comparison.
 
     Raises:
         UntrustedError: No key is trusted, so nothing can be valid.
@@ -91,6 +104,7 @@ def verify(
     container: Container | None = None
     fields: tuple[MemberFields, ...] = ()
     copies: Copies | None = None
+    rederived: Rederived | None = None
     try:
         with open_with_workers(path, environment or Environment()) as kit:
             container = kit.reader.container
@@ -103,6 +117,10 @@ def verify(
                     from kit.verbs.verify.copies import search_copies  # noqa: PLC0415  not for every verdict
 
                     copies = search_copies(kit, judgement, mapped)
+            if rederive is not None:
+                from kit.verbs.verify.rederiving import rederive_kit  # noqa: PLC0415  not for every verdict
+
+                rederived = rederive_kit(kit, judgement, rederive)
     except (UnreadableError, StoppedError, OutputError):
         raise  # there is no verdict on the kit
     except KitError as error:
@@ -114,6 +132,7 @@ def verify(
         coverage=coverage,
         fields=fields,
         copies=copies,
+        rederived=rederived,
         of_tenants=expectation.tenants is not None,
         tenants=expectation.tenants,
     )
@@ -173,7 +192,9 @@ def examine(
             stack.callback(close_lookups)
             transform = RawLinkset(tenants=tenants)
             with kit.pipeline(Stage.EXPLAIN) as pipeline:
-                lookup = gather(reader, found, pipeline, transform, scratch)
+                lookup, again = gather(reader, pipeline, transform, scratch)
+            if again.members != found.members:
+                raise changed_meanwhile(reader.path)
             with kit.pipeline(Stage.EXPLAIN) as pipeline:
                 return find_gaps(reader, found, pipeline, transform, lookup)
 

@@ -116,7 +116,7 @@ def _described(folder: HeldFolder, named: Path, target: Path, verb: str) -> Unfi
         raise OutputError("is no job folder of this program")
     journal = JournalFile(folder.path / "journal")
     asked, begun = journal.asked, journal.begun
-    state = State.READY if journal.ready else State.BEGUN if begun else State.STARTED
+    state = State.READY if journal.ready else State.BEGUN if journal.judged else State.STARTED
     if there and _is_locked(folder):
         state = State.AT_WORK
     options = begun.options if begun is not None else {}

@@ -29,7 +29,7 @@ def job_line(job: Unfinished) -> str:
 
 _FAR = {
     State.AT_WORK: "at work now",
-    State.STARTED: "unfinished; nothing was made yet",
+    State.STARTED: "unfinished; its base was not yet judged",
     State.BEGUN: "unfinished",
     State.READY: "unfinished; the new kit is whole and only names are left to change",
 }

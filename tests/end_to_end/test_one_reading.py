@@ -18,7 +18,7 @@ from kit.verbs.patch.patch import patch, resume
 from kit.verbs.verify.kits import Environment
 from tests import kits
 from tests.attacks.forging import PUBLISHER, output, request
-from tests.commands import Outcome
+from tests.commands import Outcome, kit
 from tests.end_to_end.desk import Desk, key
 from tests.kits import MANIFEST, OBSERVATIONS, SIGNATURE, SNAPSHOTS, SOUND, Members, collection, observation, snapshot
 
@@ -204,6 +204,8 @@ def test_a_run_that_was_interrupted_before_its_base_was_judged_judges_it_when_it
     assert journal.begun is not None
     assert journal.judged is None
     assert journal.frames > 0
+    listed = kit("jobs", struck.parent)
+    assert "its base was not yet judged" in listed.out, listed
     good = struck.read_bytes()
     changed(struck)
     with pytest.raises(DigestError):

@@ -82,6 +82,9 @@ class Spool:
         """Return the frame that an earlier process recorded for the next piece of work; empty if there is none.
 
         Its content is not verified: only the journal names it.
+
+        Raises:
+            OutputError: The disk failed.
         """
         while self._ahead is not None:
             record, _ = next(self._ahead, (None, None))
@@ -176,15 +179,17 @@ class Spool:
         return self._next
 
     def _read_frame(self, record: FrameRecord) -> bytes | None:
-        """Return the bytes of a frame; None if they are missing, or not what was recorded."""
-        if record.offset + record.size > os.fstat(self._file.fileno()).st_size:
-            return None  # checked first, since a record may name any size
-        data = os.pread(self._file.fileno(), record.size, record.offset)
-        while len(data) < record.size and (
-            more := os.pread(self._file.fileno(), record.size - len(data), record.offset + len(data))
-        ):
-            data += more
-        return data if len(data) == record.size and checksum(data) == record.crc32 else None
+        """Return the bytes of a frame; None if they are missing, or not what was recorded.
+
+        Raises:
+            OutputError: The disk failed.
+        """
+        with writing(self._folder):
+            if record.offset + record.size > os.fstat(self._file.fileno()).st_size:
+                return None  # checked first, since a record may name any size
+            extent = Extent(offset=record.offset, size=record.size, length=record.length)
+            data = b"".join(self.read(extent, record.size)) if record.size else b""
+        return data if checksum(data) == record.crc32 else None
 
     def _discard_kept(self) -> None:
         """Discard the rest of an earlier process's frames and write from here on; the journal is cut first."""

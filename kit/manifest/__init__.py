@@ -15,7 +15,7 @@ from kit.manifest.location import (
     history_paths,
     is_history,
     locate,
-    signature_of,
+    signatures_of,
 )
 from kit.manifest.model import UNBOUNDED, Manifest
 from kit.manifest.parts import CollectionSummary, LineageEntry, RawLinksetCoverage, TenantSummary
@@ -70,5 +70,5 @@ __all__ = [
     "locate",
     "parse_record",
     "parse_statement",
-    "signature_of",
+    "signatures_of",
 ]

@@ -41,7 +41,7 @@ class Step:
     Attributes:
         entry: The entry in the current manifest's lineage.
         manifest_bytes: The kept manifest, which ``signature`` covers.
-        signature: The kept detached JWS; None if that generation was not signed.
+        signature: The kept signature; None if that generation was not signed.
         statement: The DSSE envelope of the step.
         statement_sha256: The statement's digest in the next entry; None for the last, or if the entry has none.
         record: The record of the step; None where it has none.

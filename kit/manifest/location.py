@@ -20,7 +20,8 @@ from kit.values import MemberPath
 from kit.values.fields import ManifestFields
 
 MANIFEST_PATHS = (MemberPath("manifest/offline-manifest.json"), MemberPath("offline-manifest.json"))
-SIGNATURE_SUFFIX = ".jws"
+SIGNATURE_SUFFIXES = (".jws", ".dsse.json")
+"""Of the two forms of a signature (schemas/manifest-signature.md); the first is written unless a kit has the other."""
 HISTORY_FOLDER = "manifest/history"
 
 
@@ -29,11 +30,17 @@ class Location:
     """The places of one kit's manifest and signature, whether or not a signature is present."""
 
     manifest: MemberPath
+    form: str = SIGNATURE_SUFFIXES[0]
+    """The ending of the signature's name, which is its form."""
 
     @property
     def signature(self) -> MemberPath:
-        """The path of the detached signature, next to the manifest."""
-        return signature_of(self.manifest)
+        """The path of the signature, next to the manifest."""
+        return MemberPath(f"{self.manifest}{self.form}")
+
+    def kept_signature(self, generation: int) -> MemberPath:
+        """Return where the signature is kept when another generation replaces this one: in its form."""
+        return MemberPath(f"{history_paths(generation).manifest}{self.form}")
 
     def is_outside(self, path: MemberPath) -> bool:
         """Return whether a member is outside the closed world: this manifest, its signature, or history."""
@@ -45,7 +52,8 @@ class HistoryPaths:
     """The paths of one replaced generation."""
 
     manifest: MemberPath
-    signature: MemberPath
+    signatures: tuple[MemberPath, ...]
+    """One for each form; a generation has one of them at most."""
     statement: MemberPath
     record: MemberPath
     """Of a step that changed the schema of collections (schemas/reshape-record.md)."""
@@ -55,7 +63,8 @@ def locate(members: Iterable[MemberPath]) -> Location:
     """Return the place of the one manifest among the members of a kit.
 
     Raises:
-        ManifestError: There is none, or there are two, of which readers may choose different ones.
+        ManifestError: There is none, or there are two, of which readers may choose different ones; or it has a
+            signature in either form, of which a reader may look at one only.
     """
     present = set(members)
     found = [path for path in MANIFEST_PATHS if path in present]
@@ -66,12 +75,19 @@ def locate(members: Iterable[MemberPath]) -> Location:
         )
     if len(found) > 1:
         raise ManifestError(f"two manifests: {' and '.join(map(str, found))}; exactly one is expected")
-    return Location(manifest=found[0])
+    signatures = [path for path in signatures_of(found[0]) if path in present]
+    if len(signatures) > 1:
+        raise ManifestError(f"two signatures: {' and '.join(map(str, signatures))}; one at most is expected")
+    return next((at for at in _places(found[0]) if at.signature in signatures), Location(manifest=found[0]))
 
 
-def signature_of(manifest: MemberPath) -> MemberPath:
-    """Return the path of the detached signature of a manifest."""
-    return MemberPath(f"{manifest}{SIGNATURE_SUFFIX}")
+def signatures_of(manifest: MemberPath) -> tuple[MemberPath, ...]:
+    """Return where the signature of a manifest may be."""
+    return tuple(place.signature for place in _places(manifest))
+
+
+def _places(manifest: MemberPath) -> tuple[Location, ...]:
+    return tuple(Location(manifest=manifest, form=form) for form in SIGNATURE_SUFFIXES)
 
 
 def history_paths(generation: int) -> HistoryPaths:
@@ -80,7 +96,7 @@ def history_paths(generation: int) -> HistoryPaths:
     manifest = MemberPath(f"{folder}/offline-manifest.json")
     return HistoryPaths(
         manifest=manifest,
-        signature=signature_of(manifest),
+        signatures=signatures_of(manifest),
         statement=MemberPath(f"{folder}/patch.intoto.json"),
         record=MemberPath(f"{folder}/reshape.json"),
     )
@@ -97,7 +113,7 @@ def is_reserved(path: MemberPath) -> bool:
     Wider than :meth:`Location.is_outside` on purpose: the unused place of manifest and signature is neither outside the
     closed world nor listable. So no file can be there for a reader that looks there first.
     """
-    places = {place.collision_key for manifest in MANIFEST_PATHS for place in (manifest, signature_of(manifest))}
+    places = {place.collision_key for manifest in MANIFEST_PATHS for place in (manifest, *signatures_of(manifest))}
     key = path.collision_key
     return key in places or key == HISTORY_FOLDER or key.startswith(f"{HISTORY_FOLDER}/")
 

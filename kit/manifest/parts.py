@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from kit.errors import ContentError, ManifestError
-from kit.manifest.location import history_paths
+from kit.manifest.location import SIGNATURE_SUFFIXES, history_paths
 from kit.values import (
     CollectionFormat,
     CollectionMember,
@@ -246,6 +246,7 @@ class LineageEntry:
         prior_statement: Sha256 | None = None,
         operation: str = "patch",
         record: Sha256 | None = None,
+        form: str = SIGNATURE_SUFFIXES[0],
     ) -> Self:
         """Return the entry of the step that replaces ``generation``, with the paths of the format.
 
@@ -258,13 +259,14 @@ class LineageEntry:
             prior_statement: Digest of the statement of the step to it; None if it is the first.
             operation: The operation that replaces it.
             record: Digest of the record of the step, where there is one.
+            form: The ending of its signature's name.
         """
         paths = history_paths(generation)
         return cls(
             generation=generation,
             manifest_sha256=manifest_sha256,
             path=str(paths.manifest),
-            signature=str(paths.signature) if signature is not None else None,
+            signature=f"{paths.manifest}{form}" if signature is not None else None,
             statement=str(paths.statement),
             operation=operation,
             tool=tool,
@@ -303,12 +305,12 @@ class LineageEntry:
             raise ManifestError(f"{place}.signatureSha256: there is no signature")
         paths = history_paths(entry.generation)
         for name, stated, due in (
-            ("path", entry.path, paths.manifest),
-            ("signature", entry.signature, paths.signature),
-            ("statement", entry.statement, paths.statement),
+            ("path", entry.path, (paths.manifest,)),
+            ("signature", entry.signature, paths.signatures),
+            ("statement", entry.statement, (paths.statement,)),
         ):
-            if stated is not None and stated != str(due):
-                raise ManifestError(f"{place}.{name}: {due} is expected, not {stated!r}")
+            if stated is not None and stated not in map(str, due):
+                raise ManifestError(f"{place}.{name}: {' or '.join(map(str, due))} is expected, not {stated!r}")
         return entry
 
     def to_json(self) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Keys and signatures: detached JWS over manifests, DSSE over provenance, plain signatures over whole archives.
+"""Keys and signatures: JWS or DSSE over manifests, DSSE over provenance, plain signatures over whole archives.
 
 Works on bytes and digests only; their meaning is left to the caller. The one exception is :mod:`kit.signing.key_files`,
 which opens key files itself, because their mode must be checked on the very file that is read.
 """
 
-from kit.signing import archive_signature, dsse, jws
+from kit.signing import archive_signature, dsse, jws, manifests
 from kit.signing.check import Claim, SignatureCheck, SignatureFound, Verdict
 from kit.signing.key_files import (
     load_private,
@@ -15,6 +15,7 @@ from kit.signing.key_files import (
     write_public,
 )
 from kit.signing.keys import Algorithm, PrivateKey, PublicKey, generate, openssl_version
+from kit.signing.manifests import SignatureForm
 
 __all__ = [
     "Algorithm",
@@ -22,6 +23,7 @@ __all__ = [
     "PrivateKey",
     "PublicKey",
     "SignatureCheck",
+    "SignatureForm",
     "SignatureFound",
     "Verdict",
     "archive_signature",
@@ -31,6 +33,7 @@ __all__ = [
     "load_private",
     "load_public",
     "load_public_keys",
+    "manifests",
     "openssl_version",
     "parse_private",
     "write_private",

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from kit.errors import KitError, StaleError, UntrustedError
-from kit.signing import PublicKey, archive_signature, dsse, jws
+from kit.signing import PublicKey, archive_signature, dsse, jws, manifests
 from kit.trust.freshness import Moment, is_revoked, key_fault
 from kit.trust.policy import Policy
 from kit.trust.state import Anchor
@@ -90,15 +90,29 @@ class Signature(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detached:
-    """A detached JWS over ``payload``."""
+    """A detached JWS over ``payload``, made for the purpose ``typ``."""
 
     document: bytes = field(repr=False)
     payload: bytes = field(repr=False)
-    typ: str = jws.MANIFEST_TYPE
+    typ: str
 
     def key_ids(self, keys: Mapping[str, PublicKey]) -> tuple[str, ...]:
         """Implement :class:`Signature`."""
         return jws.verify(self.document, self.payload, keys, typ=self.typ).valid_key_ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverManifest:
+    """The signature of a manifest, in the form that ``name`` states (:func:`kit.signing.manifests.check_name`)."""
+
+    document: bytes = field(repr=False)
+    manifest: bytes = field(repr=False)
+    name: str
+
+    def key_ids(self, keys: Mapping[str, PublicKey]) -> tuple[str, ...]:
+        """Implement :class:`Signature`."""
+        manifests.check_name(self.document, self.name)
+        return manifests.verify(self.document, self.manifest, keys).valid_key_ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

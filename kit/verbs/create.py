@@ -29,13 +29,13 @@ from kit.engine.rewrite import Request, blocks, rewrite
 from kit.engine.survey import survey
 from kit.errors import ContentError, KitError, OutputError, UsageError
 from kit.manifest import Manifest
-from kit.manifest.location import MANIFEST_PATHS, signature_of
+from kit.manifest.location import MANIFEST_PATHS, signatures_of
 from kit.output.commit import perform
 from kit.output.job import Job
 from kit.output.paths import require_free, require_output_apart
 from kit.output.switch import checksum_line, stage
-from kit.signing import PrivateKey, PublicKey, archive_signature, jws
-from kit.trust import Anchor, Detached, Occasion, Role, Subject, authorise
+from kit.signing import PrivateKey, PublicKey, archive_signature, manifests
+from kit.trust import Anchor, Occasion, OverManifest, Role, Subject, authorise
 from kit.values import NAMED, Collections, MemberPath, Sha256, Timestamp
 from kit.values.strict_json import canonical
 from kit.verbs.delta.build import open_build_job
@@ -164,11 +164,11 @@ def create_kit(request: CreateRequest) -> CreateReport:
         _require_files(found, request.source)
         roots = {path: leaves.root(path, Pipeline(source.executor, budget=source.budget)) for path in found.rooted}
         data = _manifest(request, found, roots)
-        signature = jws.sign(data, request.keys)
+        signature = manifests.sign(data, request.keys)
         passes = JournaledPasses(job, container, request.environment, mode=source.reader.mode)
         stack.callback(passes.release)
         destination = passes.first()
-        for path, own in ((MANIFEST_PATHS[0], data), (signature_of(MANIFEST_PATHS[0]), signature)):
+        for path, own in ((MANIFEST_PATHS[0], data), (signatures_of(MANIFEST_PATHS[0])[0], signature)):
             add_bytes(destination, destination.open(path, mode=_MODE), own, mtime=request.created_at)
         _write(source, found, destination, request.created_at)
         work = passes.destination.assemble()
@@ -322,7 +322,7 @@ def _require_signers(base: JudgedKit, present: bytes, request: SignRequest) -> N
     where = str(request.kit)
     anchor = Expectation(trusted=request.trusted or {}, trust=request.trust).anchor
     if not anchor.policy.keys:
-        signers = ", ".join(claim.key_id for claim in jws.claims(present))
+        signers = ", ".join(claim.key_id for claim in manifests.claims(present))
         raise UsageError(
             f"claims to be signed by {signers}, and no key is trusted to verify that",
             where=where,
@@ -336,7 +336,9 @@ def _require_signers(base: JudgedKit, present: bytes, request: SignRequest) -> N
         collections=base.manifest.table,
         single=True,
     )
-    signature = Detached(document=present, payload=base.survey.kept[base.location.manifest])
+    signature = OverManifest(
+        document=present, manifest=base.survey.kept[base.location.manifest], name=str(base.location.signature)
+    )
     occasion = Occasion(signed_at=base.manifest.made_at, manifest=base.manifest.sha256)
     try:
         authorise(anchor, subject, signature, occasion)
@@ -354,12 +356,12 @@ def _joined(base: JudgedKit, present: bytes | None, keys: Sequence[PrivateKey]) 
         )
     data = base.survey.kept[base.location.manifest]
     if present is None:
-        return jws.sign(data, keys)
-    signers = {claim.key_id for claim in jws.claims(present)}
+        return manifests.sign(data, keys)
+    signers = {claim.key_id for claim in manifests.claims(present)}
     for key in keys:
         if key.public.key_id in signers:
             raise UsageError(f"key {key.public.key_id} has signed this kit already", where=str(base.kit.reader.path))
-    return jws.join([present, jws.sign(data, keys)])
+    return manifests.add(present, data, keys)
 
 
 def _publish(
@@ -382,7 +384,9 @@ def _publish(
         if judged.manifest.sha256 != manifest:
             raise OutputError("the kit does not read back", where=str(work))
         digest, size = judged.sidecars.archive, kit.reader.stored_bytes
-        signers = tuple(sorted(claim.key_id for claim in jws.claims(judged.survey.kept[judged.location.signature])))
+        signers = tuple(
+            sorted(claim.key_id for claim in manifests.claims(judged.survey.kept[judged.location.signature]))
+        )
     source = request.source if isinstance(request, CreateRequest) else request.kit
     sidecars: dict[str, bytes] = {}
     if digest is not None:

@@ -12,7 +12,7 @@ from kit.engine.reading import Survey
 from kit.engine.survey import survey
 from kit.errors import KitError
 from kit.manifest import Link, Manifest, files as closed_world, locate
-from kit.signing import Claim, jws
+from kit.signing import Claim, manifests
 from kit.transforms.coverage import Tally
 from kit.values import Allowed, CollectionFormat, CollectionMember, Limits, MemberPath, declarable_formats
 from kit.verbs.verify.kits import Environment, is_kept, open_with_workers
@@ -102,7 +102,7 @@ def _claims(found: Survey, limits: Limits, problems: list[str]) -> tuple[Manifes
         if document is None:
             problems.append(f"{location.signature}: the manifest is not signed")
             return manifest, ()
-        return manifest, jws.claims(document)
+        return manifest, manifests.claims(document)
     except KitError as error:
         problems.append(str(error))
         return manifest, ()

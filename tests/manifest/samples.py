@@ -145,7 +145,7 @@ class Chain:
             self.current = Manifest.parse(data, limits=LIMITS, where="m")
             paths = history_paths(before.generation)
             self.history[paths.manifest] = old
-            self.history[paths.signature] = b"signature"
+            self.history[paths.signatures[0]] = b"signature"
             self.history[paths.statement] = statement_of(before, self.current).to_bytes()
         self.data = data
 

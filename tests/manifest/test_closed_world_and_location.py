@@ -99,6 +99,9 @@ def test_names_are_reserved_wherever_the_manifest_is_and_in_any_case() -> None:
 def test_history_is_kept_in_one_place_per_generation() -> None:
     paths = history_paths(12)
     assert str(paths.manifest) == "manifest/history/12/offline-manifest.json"
-    assert str(paths.signature) == "manifest/history/12/offline-manifest.json.jws"
+    assert list(map(str, paths.signatures)) == [
+        "manifest/history/12/offline-manifest.json.jws",
+        "manifest/history/12/offline-manifest.json.dsse.json",
+    ]
     assert str(paths.statement) == "manifest/history/12/patch.intoto.json"
-    assert all(location.is_history(path) for path in (paths.manifest, paths.signature, paths.statement))
+    assert all(location.is_history(path) for path in (paths.manifest, *paths.signatures, paths.statement))

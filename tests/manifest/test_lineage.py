@@ -39,14 +39,17 @@ def test_an_unsigned_generation_has_no_signature_to_keep() -> None:
     current = Manifest.parse(data, limits=LIMITS, where="m")
     with pytest.raises(DigestError, match="is not named by lineage"):
         lineage.check(current, chain.history, limits=LIMITS)
-    del chain.history[paths.signature]
+    del chain.history[paths.signatures[0]]
     assert lineage.check(current, chain.history, limits=LIMITS)[0].signature is None
 
 
 @pytest.mark.parametrize("name", ["manifest", "signature", "statement"])
 def test_a_history_file_that_was_removed_is_missed(name: str) -> None:
     chain = Chain(own(), 3)
-    del chain.history[getattr(history_paths(4), name)]
+    paths = history_paths(4)
+    del chain.history[
+        {"manifest": paths.manifest, "signature": paths.signatures[0], "statement": paths.statement}[name]
+    ]
     with pytest.raises(DigestError, match="is named by lineage, but absent"):
         lineage.check(chain.current, chain.history, limits=LIMITS)
 

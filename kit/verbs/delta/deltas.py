@@ -31,7 +31,7 @@ from kit.errors import (
     UnsignedError,
     WrongBaseError,
 )
-from kit.manifest import MANIFEST_PATHS, Manifest, files, is_history, locate, signature_of
+from kit.manifest import MANIFEST_PATHS, Manifest, files, is_history, locate, signatures_of
 from kit.trust import Anchor, Detached, Occasion, Role, Subject, authorise_any
 from kit.values import NAMED, Collections, Limits, MemberPath, Sha256
 from kit.verbs.verify.judged import generation_name
@@ -125,7 +125,7 @@ def _authorise(
 
 def _find_remade_members(manifest: DeltaManifest) -> tuple[MemberPath, ...]:
     """Return the members that the delta does not just copy, without manifest and history, which no policy limits."""
-    outside = {*MANIFEST_PATHS, *(signature_of(path) for path in MANIFEST_PATHS)}
+    outside = {*MANIFEST_PATHS, *(one for path in MANIFEST_PATHS for one in signatures_of(path))}
     return tuple(
         entry.path
         for entry in manifest.members
@@ -143,6 +143,7 @@ class CarriedTarget:
     data: bytes
     signature: bytes | None
     path: MemberPath
+    """Of the signature, or where it would be."""
 
 
 def check_payloads(delta: OpenDelta) -> CarriedTarget:
@@ -158,7 +159,7 @@ def check_payloads(delta: OpenDelta) -> CarriedTarget:
     entry = manifest.entry_of(manifest.target.manifest_sha256)
     if entry is None or entry.payload is None or entry.method is not Method.FULL:
         raise ArchiveError("does not carry the manifest of its target", where=delta.where)
-    signature = next((other for other in manifest.members if other.path == signature_of(entry.path)), None)
+    signature = next((other for other in manifest.members if other.path in signatures_of(entry.path)), None)
     kept = {one.payload.path: b"" for one in (entry, signature) if one is not None and one.payload is not None}
     kept[manifest.layout.path] = b""
     _check_each(delta, kept)
@@ -168,7 +169,8 @@ def check_payloads(delta: OpenDelta) -> CarriedTarget:
     target = Manifest.parse(data, limits=delta.reader.limits, where=f"{delta.where}: {entry.path}")
     _check_labels(delta, target)
     document = _unpack_carried(delta, signature, kept) if signature is not None else None
-    return CarriedTarget(manifest=target, data=data, signature=document, path=entry.path)
+    path = signature.path if signature is not None else signatures_of(entry.path)[0]
+    return CarriedTarget(manifest=target, data=data, signature=document, path=path)
 
 
 def _check_labels(delta: OpenDelta, target: Manifest) -> None:
@@ -259,7 +261,7 @@ def check_target(delta: OpenDelta, target: CarriedTarget, anchor: Anchor) -> tup
         KitError: No key that may sign it did, a signature is invalid, or its keys are revoked or not valid at this
             time. With an override, the last is left to the verdict on the target.
     """
-    where = f"{delta.where}: {signature_of(target.path)}"
+    where = f"{delta.where}: {target.path}"
     if target.signature is None:
         raise UnsignedError("the manifest of the target has no signature", where=where)
     members = _find_remade_members(delta.manifest)

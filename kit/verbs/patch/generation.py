@@ -46,7 +46,7 @@ from kit.manifest import (
 )
 from kit.manifest.rollback import StatedRollback, Tick
 from kit.migrations import Migration
-from kit.signing import PrivateKey, dsse, jws
+from kit.signing import PrivateKey, SignatureForm, dsse, manifests
 from kit.transforms.coverage import NO_TENANT, Tally, is_observations
 from kit.transforms.protocol import Transform
 from kit.transforms.registry import parameters_digest
@@ -101,12 +101,12 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
     statement = replace(_statement(step, Sha256.of(manifest), changed, key_ids), record=stated)
     files = {
         location.manifest: manifest,
-        location.signature: jws.sign(manifest, keys),
+        location.signature: manifests.sign(manifest, keys, form=SignatureForm(location.form)),
         history.manifest: step.survey.kept[location.manifest],
         history.statement: dsse.sign(statement.to_bytes(), keys),
     }
     if signature is not None:
-        files[history.signature] = signature
+        files[location.kept_signature(base.generation)] = signature
     if record is not None:
         files[history.record] = record
     files |= {path: file.stored for path, file in step.rewrite.files.items()}
@@ -137,6 +137,7 @@ def next_manifest(step: Step) -> bytes:
             tool=f"{TOOL} {VERSION}",
             at=step.created_at,
             record=Sha256.of(record) if record is not None else None,
+            form=step.location.form,
         ),
         created_at=step.created_at,
     )

@@ -327,7 +327,7 @@ def _check_limits(kit: OpenKit, step: Step, manifest: bytes) -> None:
     history = history_paths(step.manifest.generation)
     added = {step.location.manifest, step.location.signature, history.manifest, history.statement}
     if step.location.signature in survey.kept:
-        added.add(history.signature)
+        added.add(step.location.kept_signature(step.manifest.generation))
     if any(transform.is_recorded for transform in step.transforms):
         added.add(history.record)
     added |= step.rewrite.added.keys()

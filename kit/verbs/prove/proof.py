@@ -112,7 +112,7 @@ class Proof:
     Attributes:
         claim: The claim.
         manifest: The exact bytes of the manifest.
-        signature: The detached JWS over them.
+        signature: The signature over them, in either form.
         members: The leaves of each member, in their order.
     """
 

@@ -28,7 +28,7 @@ from kit.errors import (
 )
 from kit.manifest import Manifest, locate
 from kit.output.scratch import scratch_folder
-from kit.signing import Claim as SignatureClaim, jws
+from kit.signing import Claim as SignatureClaim, manifests
 from kit.transforms.coverage import is_observations
 from kit.trust import narrow
 from kit.values import CollectionMember, CollectionName, Limits, MemberPath, Sha256
@@ -141,7 +141,7 @@ def prove(request: ProveRequest) -> ProofReport:
     kept = {path: one.leaves for path, one in shown.items() if one.present or not claim.present}
     proof = Proof(claim=claim, manifest=data, signature=signature, members=kept)
     proof.check(manifest)  # a proof that is returned can only be refused for its signature
-    return ProofReport(proof=proof, manifest=manifest, claims=jws.claims(signature), near=near)
+    return ProofReport(proof=proof, manifest=manifest, claims=manifests.claims(signature), near=near)
 
 
 def check(
@@ -178,7 +178,7 @@ def check(
     return ProofReport(
         proof=proof,
         manifest=manifest,
-        claims=jws.claims(proof.signature),
+        claims=manifests.claims(proof.signature),
         signers=signing.key_ids,
         document=digest,
     )

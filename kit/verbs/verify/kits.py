@@ -18,7 +18,7 @@ from kit.engine.pipeline import Pipeline, Workers
 from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watch_pass
 from kit.engine.reading import Survey
 from kit.errors import UsageError
-from kit.manifest import MANIFEST_PATHS, is_history, signature_of
+from kit.manifest import MANIFEST_PATHS, is_history, signatures_of
 from kit.output.spool import CHECKPOINT_BYTES
 from kit.values import STRICT, Allowed, Limits, MemberPath, Sha256
 from kit.verbs.verify.judgement import ChecksumFile, Sidecars
@@ -168,4 +168,4 @@ def is_kept(path: MemberPath) -> bool:
     return path in _KEPT or is_history(path)
 
 
-_KEPT = frozenset(path for manifest in MANIFEST_PATHS for path in (manifest, signature_of(manifest)))
+_KEPT = frozenset(path for manifest in MANIFEST_PATHS for path in (manifest, *signatures_of(manifest)))

@@ -41,7 +41,7 @@ from kit.manifest import (
     is_history,
     locate,
 )
-from kit.signing import jws
+from kit.signing import manifests
 from kit.transforms.coverage import Tally, TenantCoverage, is_observations
 from kit.trust import Signing, freshness, state as rollback
 from kit.trust.state import OverrideRecord
@@ -432,7 +432,7 @@ def _check_key_ids(statement: PatchStatement, signature: bytes, where: str) -> N
     Raises:
         ContentError: A key is not, or the statement names none.
     """
-    signed_by = sorted(claim.key_id for claim in jws.claims(signature))
+    signed_by = sorted(claim.key_id for claim in manifests.claims(signature))
     if not statement.key_ids or not set(statement.key_ids) <= set(signed_by):
         raise ContentError(
             f"states that generation {statement.generation} is signed by {', '.join(statement.key_ids) or 'nobody'}, "

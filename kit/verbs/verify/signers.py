@@ -16,9 +16,9 @@ from kit.manifest import Manifest, PatchStatement, Step, parse_statement
 from kit.signing import PrivateKey
 from kit.trust import (
     Anchor,
-    Detached,
     Occasion,
     OverArchive,
+    OverManifest,
     Role,
     Signing,
     SigningKeys,
@@ -45,6 +45,13 @@ def role_of(manifest: Manifest) -> Role:
 def sign_off(anchor: Anchor, manifest: Manifest, data: bytes, signature: bytes, where: str) -> Signing:
     """Return the permitted signers of the current generation's manifest; the result states whether they count.
 
+    Args:
+        anchor: The policy to judge by.
+        manifest: The manifest.
+        data: Its exact bytes.
+        signature: Its signature.
+        where: The place of errors, which ends in the name of the signature's file where it has one.
+
     Raises:
         KitError: The signature is invalid, or too few permitted keys signed.
     """
@@ -54,7 +61,7 @@ def sign_off(anchor: Anchor, manifest: Manifest, data: bytes, signature: bytes, 
             weigh,
             anchor,
             _generation(manifest),
-            Detached(document=signature, payload=data),
+            OverManifest(document=signature, manifest=data, name=where),
             Occasion(signed_at=manifest.made_at, manifest=manifest.sha256),
         ),
     )
@@ -101,8 +108,9 @@ def check_base(anchor: Anchor, step: Step, *, covered: bool, allow_unsigned: boo
         kept=True,
         covered=covered,
     )
-    signature = Detached(document=step.signature, payload=step.manifest_bytes)
-    found = inside(str(entry.signature), partial(weigh, anchor, _generation(step.manifest), signature, occasion))
+    name = str(entry.signature)
+    signature = OverManifest(document=step.signature, manifest=step.manifest_bytes, name=name)
+    found = inside(name, partial(weigh, anchor, _generation(step.manifest), signature, occasion))
     signing = inside(entry.path, found.require)
     return CheckedBase(step=CheckedStep(base=step.manifest, signers=signing.key_ids), signing=signing)
 

@@ -598,6 +598,7 @@ for place in offline-manifest.json manifest/offline-manifest.json; do
 done
 [ -n "$manifest" ] || fail 11 "no manifest"
 parse lineage "$manifest" "$tmp/lineage" 11
+[ ! -e "./$manifest.dsse.json" ] || fail 5 "$manifest.dsse.json is a DSSE envelope, which needs kit verify"
 role=publisher
 [ ! -s "$tmp/lineage" ] || role=patcher
 check_manifest "$manifest" "$manifest.jws" "$role"

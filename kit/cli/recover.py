@@ -91,8 +91,9 @@ def recover_command(
 ) -> None:
     """Decrypt the documents of KIT that an approval names.
 
-    They are written to a BSON file as they were before encryption. Two approvers must have signed, and the approval
-    must be valid now. The kit is verified first. A record is in the audit log before any key is opened.
+    They are written as they were before encryption: BSON, or JSON from a collection in JSON. Two approvers must have
+    signed, and the approval must be valid now. The kit is verified first. A record is in the audit log before any key
+    is opened.
 
     \b
     Example:

@@ -23,11 +23,14 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kit.documents import Kind, element, validate
+from kit.documents.json_text import spell_value
+from kit.documents.json_view import view_value
 from kit.documents.kinds import INT32
 from kit.encryption import csfle
 from kit.encryption.envelope import (
     CSFLE_IV_BYTES,
     IV_BYTES,
+    JSON_TEXT,
     PROFILES,
     TAG_BYTES,
     Envelope,
@@ -37,7 +40,7 @@ from kit.encryption.envelope import (
 )
 from kit.encryption.field_map import FieldPath
 from kit.encryption.keys import KEY_BYTES, TYPE_PARTS, DataKey, KeyMacs, encode_parts, key_part, length, part
-from kit.errors import BsonError, ContentError, EnvelopeError, KeyUnusableError
+from kit.errors import BsonError, ContentError, EnvelopeError, KeyUnusableError, KitError
 from kit.values import CollectionName, Limits
 
 _ENVELOPE = b"offline-kit/envelope"
@@ -130,6 +133,7 @@ COMPAT_USES: Final = 2**31
 
 _LIMITS: Final = Limits()
 _STRING: Final = int(Kind.STRING)
+_NULL: Final = int(Kind.NULL)
 _COMPAT: Final = Profile.COMPAT
 
 
@@ -137,9 +141,18 @@ class OpenedValue(NamedTuple):
     """A value before it was sealed."""
 
     kind: int
-    """Type byte."""
+    """Type byte, or :data:`~kit.encryption.envelope.JSON_TEXT`."""
     value: bytes
-    """BSON value bytes: without type and name."""
+    """BSON value bytes: without type and name; or the exact text."""
+
+    @property
+    def text(self) -> bytes:
+        """The value as text; that of a string in ``compat`` is the one spelling that it can have had."""
+        return self.value if self.kind == JSON_TEXT else spell_value(self.value, self.kind, 0, len(self.value))
+
+    def viewed(self) -> tuple[int, bytes]:
+        """Return type and value bytes of what the text represents."""
+        return view_value(self.value, limits=_LIMITS) if self.kind == JSON_TEXT else (self.kind, self.value)
 
     def __repr__(self) -> str:
         return f"OpenedValue(kind={self.kind}, {len(self.value):,} bytes)"
@@ -312,7 +325,7 @@ def _opened(kind: int, value: bytes) -> OpenedValue:
     try:
         _check_value(kind, value)
     except ContentError as error:
-        raise EnvelopeError(f"opens, but holds no value of BSON type {kind}: {error}") from error
+        raise EnvelopeError(f"opens, but holds no value of {named(kind)}: {error}") from error
     return OpenedValue(kind=kind, value=value)
 
 
@@ -329,6 +342,11 @@ def check_sealable(profile: Profile, kind: int, value: bytes) -> None:
         raise ContentError(
             f"a compat envelope holds only strings; this is of BSON type {kind}", hint="use the profile 'bound'"
         )
+
+
+def named(kind: int) -> str:
+    """Return a type in words."""
+    return "JSON" if kind == JSON_TEXT else f"BSON type {kind}"
 
 
 def check_form(field: FieldPlace, envelope: Envelope) -> None:
@@ -348,6 +366,9 @@ def check_form(field: FieldPlace, envelope: Envelope) -> None:
 
 def _check_value(kind: int, value: bytes) -> None:
     """Check that these bytes are one well-formed value: otherwise a reader could open but not read it."""
+    if kind == JSON_TEXT:
+        _check_text(value)
+        return
     size = len(value) - 4
     # The fast path of nearly all values, without building a document around them.
     is_framed = kind == _STRING and size > 0 and not value[-1] and INT32.unpack_from(value)[0] == size
@@ -358,6 +379,15 @@ def _check_value(kind: int, value: bytes) -> None:
         validate(b"".join((INT32.pack(len(body) + 5), body, b"\0")), limits=_LIMITS)
     except BsonError as error:
         raise ContentError(f"not a well-formed BSON value: {error}") from error
+
+
+def _check_text(text: bytes) -> None:
+    try:
+        kind, _ = view_value(text, limits=_LIMITS)
+    except KitError as error:
+        raise ContentError(f"not a well-formed JSON value: {error.what}") from error
+    if kind == _NULL:
+        raise ContentError("null, which is never sealed")
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -60,6 +60,11 @@ class Profile(enum.Enum):
                 return profile
         raise EnvelopeError(f"there is no envelope profile {name!r}, only 'compat', 'bound' and 'csfle'")
 
+    @property
+    def is_subdocument(self) -> bool:
+        """Return whether its envelopes are subdocuments, which text can have, too."""
+        return self is not Profile.CSFLE
+
     def __str__(self) -> str:
         return self.name.lower()
 
@@ -75,6 +80,10 @@ _CSFLE_LEAST: Final = _CSFLE_HEAD + CSFLE_IV_BYTES + 16 + CSFLE_TAG_BYTES
 _COMPAT: Final = Profile.COMPAT
 SUBDOCUMENTS: Final = (Profile.COMPAT, Profile.BOUND)
 """The profiles whose envelopes are subdocuments, which the core has, too."""
+JSON_TEXT: Final = 256
+"""In the place of a type byte: the value is kept as JSON text. No BSON type has this number."""
+JSON_TAG: Final = b"json"
+"""What such an envelope has in ``bt``, and what an ``_id`` that is kept as text has before it."""
 PROFILES = {profile.value: profile for profile in Profile}
 """By version; a look-up costs a tenth of an enumeration's call."""
 
@@ -130,7 +139,7 @@ class Envelope(NamedTuple):
         dek_id: Name of the data key.
         mek_version: Version of the master key under which the data key was made.
         context: The field map's; only in ``bound``.
-        bson_type: Type byte of the plaintext; not in ``compat``.
+        bson_type: Type byte of the plaintext, or :data:`JSON_TEXT`; not in ``compat``.
         algorithm: Deterministic or random; only in ``csfle``.
     """
 
@@ -183,7 +192,7 @@ class Envelope(NamedTuple):
             dek_id=check_dek_id(_text(buffer, places, _DEK)),
             mek_version=mek_version,
             context=_text(buffer, places, _CONTEXT) if bound else None,
-            bson_type=_bson_type(_integer(buffer, places, _TYPE)) if bound else None,
+            bson_type=_sealed_type(buffer, places) if bound else None,
         )
 
     @classmethod
@@ -300,7 +309,11 @@ def _after_dek(mek_version: int, context: str | None, bson_type: int | None) -> 
     """Return the bytes after the name of the key: the same for most values of a collection."""
     parts = [_int32(_MEK, mek_version)]
     if context is not None and bson_type is not None:
-        parts += _string(_CONTEXT, context.encode()), _int32(_TYPE, bson_type)
+        is_text = bson_type == JSON_TEXT
+        parts += (
+            _string(_CONTEXT, context.encode()),
+            (_string(_TYPE, JSON_TAG) if is_text else _int32(_TYPE, bson_type)),
+        )
     return b"".join((*parts, b"\0"))
 
 
@@ -359,6 +372,25 @@ def _base64(buffer: bytes, places: Mapping[bytes, Place], name: bytes, size: int
     return data
 
 
+def _sealed_type(buffer: bytes, places: Mapping[bytes, Place]) -> int:
+    place = places.get(_TYPE)
+    if place is not None and place[0] == Kind.STRING and buffer[place[1] + 4 : place[2] - 1] == JSON_TAG:
+        return JSON_TEXT
+    return _bson_type(_integer(buffer, places, _TYPE))
+
+
+def check_kept(envelope: Envelope, *, as_text: bool) -> None:
+    """Check that an envelope is one of a collection of texts, or of one of BSON.
+
+    Raises:
+        EnvelopeError: It was sealed in a collection of the other kind.
+    """
+    if envelope.bson_type is not None and (envelope.bson_type == JSON_TEXT) != as_text:
+        stated = json.dumps(JSON_TAG.decode() if envelope.bson_type == JSON_TEXT else envelope.bson_type)
+        due = f"{json.dumps(JSON_TAG.decode())} in a collection of JSON" if as_text else "a number in one of BSON"
+        raise EnvelopeError(f"{NAMES.bson_type} is {stated}, and is {due}")
+
+
 def _bson_type(value: int) -> int:
     # Null is never sealed, and a type byte that BSON does not have could not be restored.
     if value == Kind.NULL or value not in KINDS:
@@ -373,8 +405,14 @@ _Paths = dict[bytes, tuple[str | None, "_Paths"]]
 class EnvelopeTally:
     """Counts the envelopes at certain paths; a document with one at a path counts once."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        """Set the names of fields, as manifests spell them; one that is no path is never found."""
+    def __init__(self, names: Iterable[str], *, as_text: bool = False) -> None:
+        """Set the names of fields, as manifests spell them; one that is no path is never found.
+
+        Args:
+            names: See above.
+            as_text: Whether the documents are views of texts, in which envelopes are those of texts.
+        """
+        self._as_text = as_text
         self._paths: _Paths = {}
         for name in names:
             steps = _steps(name)
@@ -399,7 +437,7 @@ class EnvelopeTally:
                 kind, at, end = places[name]
                 if kind not in {Kind.DOCUMENT, Kind.BINARY}:
                     continue
-                if field is not None and _is_envelope(document, kind, at, end):
+                if field is not None and _is_envelope(document, kind, at, end, as_text=self._as_text):
                     into[field] += 1
                 if below and kind == Kind.DOCUMENT:
                     todo.append((below, at))
@@ -427,7 +465,7 @@ def is_csfle(value: bytes) -> bool:
     return value[4] == CSFLE_SUBTYPE
 
 
-def _is_envelope(document: bytes, kind: int, start: int, end: int) -> bool:
+def _is_envelope(document: bytes, kind: int, start: int, end: int, *, as_text: bool) -> bool:
     try:
         if kind == Kind.BINARY:
             value = document[start:end]
@@ -435,7 +473,7 @@ def _is_envelope(document: bytes, kind: int, start: int, end: int) -> bool:
         places: dict[bytes, Place] = index(document, start)
         if not looks_like(places):
             return False
-        Envelope.read(document, places)
+        check_kept(Envelope.read(document, places), as_text=as_text)
     except (BsonError, EnvelopeError):
         return False
     return True

@@ -74,6 +74,8 @@ class CollectionMap:
     queryable: tuple[FieldPath, ...]
     order: int
     """Lowest risk first."""
+    id_field: str | None = None
+    """The name of what identifies documents; None for ``_id``, and in JSON for ``id`` where there is none."""
 
     def matches(self, name: CollectionName) -> bool:
         """Return whether the map is for that collection."""
@@ -184,10 +186,16 @@ def _collection(entry: Members) -> CollectionMap:
             _path(entry, item, f"queryable/{at}") for at, item in enumerate(entry.optional("queryable", list, []))
         ),
         order=entry.optional("order", int, 0),
+        id_field=_id_field(entry),
     )
     entry.done()
     _refuse_readable(entry, found)
     return found
+
+
+def _id_field(entry: Members) -> str | None:
+    name = entry.optional("idField", str, None)
+    return None if name is None or name == IDENTITY else entry.text(name, "idField")
 
 
 def _refuse_readable(entry: Members, found: CollectionMap) -> None:
@@ -202,6 +210,8 @@ def _refuse_readable(entry: Members, found: CollectionMap) -> None:
 
 def _readable(found: CollectionMap) -> Iterator[tuple[FieldPath, str]]:
     yield FieldPath((IDENTITY,)), "the identity of documents"
+    if found.id_field is not None:
+        yield FieldPath((found.id_field,)), "the identity of documents (idField)"
     yield found.partition_key, "the partition key"
     yield found.owner, "the owner (userIdField), which decides the key"
     yield FieldPath((PRODUCT_ID,)), "what identifies the product"
@@ -236,6 +246,8 @@ def _entry_to_json(entry: CollectionMap) -> dict[str, Any]:
         printed["database"] = entry.database
     if entry.product_id is not None:
         printed["productId"] = entry.product_id
+    if entry.id_field is not None:
+        printed["idField"] = entry.id_field
     return printed
 
 

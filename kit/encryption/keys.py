@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-from kit.encryption.envelope import Envelope
+from kit.encryption.envelope import JSON_TAG, JSON_TEXT, Envelope
 from kit.errors import EnvelopeError, KeyUnusableError, StoppedError
 
 _LENGTH: Final = struct.Struct(">I")
@@ -56,8 +56,8 @@ def number(value: int) -> bytes:
     return _LENGTH.pack(value)
 
 
-TYPE_PARTS: Final = tuple([part(bytes((bson_type,))) for bson_type in range(256)])
-"""Every BSON type as a part."""
+TYPE_PARTS: Final = (*[part(bytes((bson_type,))) for bson_type in range(JSON_TEXT)], part(JSON_TAG))
+"""Every BSON type as a part, and at :data:`~kit.encryption.envelope.JSON_TEXT` that of a value kept as text."""
 
 
 def key_part(dek_id: str, mek_version: int) -> bytes:

@@ -1,5 +1,7 @@
 """The mapped values of one document: their places, and what each of them is.
 
+Of a document that is kept as text, the view is read, and what is sealed is the exact text of a value.
+
 Transform, preparation and proof all read documents through this module, so that they agree on what is plaintext. Each
 mapped value is exactly one of plaintext, envelope-like, null, missing. A path that cannot be followed (through an
 array, or into an envelope) is a fault and never "missing", since a missing value stays unchanged.
@@ -17,8 +19,10 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from kit.documents import Kind, Place, Replacement, index, replace_at, replace_value, string_at
+from kit.documents.json_text import replace_values, spell_value
+from kit.documents.json_view import value_places
 from kit.encryption.aead import CollectionPlace, FieldPlace
-from kit.encryption.envelope import Envelope, Profile, is_csfle, looks_like
+from kit.encryption.envelope import JSON_TAG, JSON_TEXT, Envelope, Profile, check_kept, is_csfle, looks_like
 from kit.encryption.field_map import IDENTITY, PRODUCT_ID, CollectionMap, FieldPath
 from kit.encryption.keys import Scope
 from kit.errors import BsonError, ContentError, EnvelopeError
@@ -92,6 +96,9 @@ def _encode(path: FieldPath) -> tuple[bytes, ...]:
 
 
 _ID: Final = IDENTITY.encode()
+_OTHER_ID: Final = b"id"
+_COMPAT: Final = Profile.COMPAT.value
+_SPELLING: Final = "use the profile 'bound', which keeps every spelling, or write the file anew: jq -c ."
 _PRODUCT_ID: Final = PRODUCT_ID.encode()
 _STRING: Final = int(Kind.STRING)
 _DOCUMENT: Final = int(Kind.DOCUMENT)
@@ -173,10 +180,11 @@ class MappedDocument:
         status: How it is treated as a whole.
         partition: The partition key as text, by which documents are counted; empty if there is none.
         owner: Empty unless the document is selected or skipped.
-        identity: Type byte and value bytes of ``_id``; empty unless it is selected.
+        identity: Type byte and value bytes of ``_id``, or a tag and its text; empty unless it is selected.
+        text: How the document is kept, of which ``document`` is the view; None where it is kept as BSON.
     """
 
-    __slots__ = ("document", "identity", "owner", "partition", "places", "status")
+    __slots__ = ("document", "identity", "owner", "partition", "places", "status", "text")
 
     def __init__(  # noqa: PLR0917  made for every document of a kit
         self,
@@ -186,6 +194,7 @@ class MappedDocument:
         partition: str,
         owner: str,
         identity: bytes,
+        text: bytes | None = None,
     ) -> None:
         self.document = document
         self.places = places
@@ -193,6 +202,44 @@ class MappedDocument:
         self.partition = partition
         self.owner = owner
         self.identity = identity
+        self.text = text
+
+    @property
+    def name(self) -> bytes:
+        """Type byte and value bytes of the ``_id``, in the view where it is kept as text; empty if there is none."""
+        place = self.places.get(_ID)
+        return _typed(self.document, place) if place is not None else b""
+
+    def plaintext(self, value: MappedValue) -> tuple[int, bytes]:
+        """Return the type and the bytes of a value that are sealed (schemas/envelope.md, "Sealing").
+
+        Raises:
+            ContentError: It is a string whose spelling a ``compat`` envelope would lose.
+        """
+        kind, data = value.kind, self.document[value.start : value.end]
+        if self.text is None:
+            return kind, data
+        text = self.text_of(value)
+        if value.field.place.collection.version != _COMPAT:
+            return JSON_TEXT, text
+        if kind == _STRING and text != spell_value(data, kind, 0, len(data)):
+            raise ContentError("a string with other escapes than it needs, which compat does not keep", hint=_SPELLING)
+        return kind, data
+
+    def text_of(self, value: MappedValue) -> bytes:
+        """Return the exact text of a value that is there, of a document that is kept as text."""
+        start, end = self._place_in_text(value)
+        return (self.text or b"")[start:end]
+
+    def with_texts(self, changes: Sequence[tuple[MappedValue, bytes]]) -> bytes:
+        """Return the text of the document with the texts of these values replaced; all else stays."""
+        return replace_values(self.text or b"", [(self._place_in_text(value), new) for value, new in changes])
+
+    def _place_in_text(self, value: MappedValue) -> tuple[int, int]:
+        place = 0, 0
+        for step in value.field.steps:
+            place = value_places(self.text or b"", place[0])[step]
+        return place
 
     def with_envelopes(self, sealed: Sequence[tuple[MappedValue, bytes]], kind: int = _DOCUMENT) -> bytes:
         """Return the document with these values replaced by envelopes of the type given; names and all else stay."""
@@ -224,7 +271,7 @@ class MappedDocument:
             if place is None:
                 return _absent(field)
             if depth == last:
-                return _value(document, field, place, enclosing)
+                return _value(document, field, place, enclosing, as_text=self.text is not None)
             if place[0] == _ARRAY:
                 # The map may mean the fields of its elements, which would stay plaintext unnoticed.
                 raise ContentError(f"the path leads through the array {'.'.join(field.path.steps[: depth + 1])!r}")
@@ -256,6 +303,7 @@ class DocumentReader:
 
     __slots__ = (
         "_collection",
+        "_id",
         "_owner_steps",
         "_owners",
         "_partition_steps",
@@ -267,6 +315,7 @@ class DocumentReader:
 
     def __init__(self, collection: MappedCollection) -> None:
         self._collection = collection
+        self._id = (collection.map.id_field or IDENTITY).encode()
         self._partition_steps = collection.partition_steps
         self._owner_steps = collection.owner_steps
         self._product_id = collection.map.product_id
@@ -276,8 +325,8 @@ class DocumentReader:
         self._texts: dict[bytes, str] = {}
         self._owners: dict[bytes, str] = {}
 
-    def read(self, document: bytes) -> MappedDocument:
-        """Return a document, judged as a whole.
+    def read(self, document: bytes, text: bytes | None = None) -> MappedDocument:
+        """Return a document, judged as a whole; with its text, where that is how it is kept.
 
         Raises:
             BsonError: It is malformed at a level that is read, or repeats a name there.
@@ -298,8 +347,25 @@ class DocumentReader:
             if owner in self._skipped:
                 status = DocumentStatus.SKIPPED_OWNER
             else:
-                identity = _identity(document, places)
-        return MappedDocument(document, places, status, partition or NO_PARTITION, owner, identity)
+                identity = self._identity(document, places) if text is None else self._identity_in(text)
+        return MappedDocument(document, places, status, partition or NO_PARTITION, owner, identity, text)
+
+    def _identity(self, document: bytes, places: dict[bytes, Place]) -> bytes:
+        place = places.get(self._id)
+        if place is None:
+            raise ContentError(f"no {self._id.decode()}, to which envelopes could be bound")
+        return _typed(document, place)
+
+    def _identity_in(self, text: bytes) -> bytes:
+        """Return the tag and the exact text of an ``_id`` that is kept as text; of the ``id`` where there is none."""
+        places = value_places(text)
+        own = self._collection.map.id_field
+        place = places.get(own.encode()) if own is not None else places.get(_ID) or places.get(_OTHER_ID)
+        if place is None:
+            raise ContentError(f"no {own or '_id and no id'}, to which envelopes could be bound")
+        if any(field.steps[0] == _OTHER_ID for field in self._collection.fields):
+            raise ContentError("the field 'id' identifies documents in JSON, and cannot be encrypted there")
+        return JSON_TAG + text[slice(*place)]
 
     def _partition(self, document: bytes, place: Place | None) -> str | None:
         """Return a partition key as text; None if there is none, or it is null."""
@@ -340,7 +406,9 @@ def read(document: bytes, collection: MappedCollection) -> MappedDocument:
     return DocumentReader(collection).read(document)
 
 
-def _value(document: bytes, field: MappedField, place: Place, enclosing: tuple[int, ...]) -> MappedValue:
+def _value(
+    document: bytes, field: MappedField, place: Place, enclosing: tuple[int, ...], *, as_text: bool
+) -> MappedValue:
     kind, start, end = place
     if kind == _NULL:
         return MappedValue(field, State.NULL, kind, start, end, enclosing)
@@ -354,6 +422,7 @@ def _value(document: bytes, field: MappedField, place: Place, enclosing: tuple[i
             members = {}
         if looks_like(members):
             envelope = Envelope.read(document, members)
+            check_kept(envelope, as_text=as_text)
             return MappedValue(field, State.ENVELOPE, kind, start, end, enclosing, envelope)
     if kind == _BINARY and field.place.collection.version == _CSFLE and is_csfle(document[start:end]):
         envelope = Envelope.read_binary(document[start:end])
@@ -378,9 +447,6 @@ def _string(document: bytes, place: Place | None) -> str | None:
     return string_at(document, place) if place is not None and place[0] == _STRING else None
 
 
-def _identity(document: bytes, places: dict[bytes, Place]) -> bytes:
-    place = places.get(_ID)
-    if place is None:
-        raise ContentError("no _id, to which envelopes could be bound")
+def _typed(document: bytes, place: Place) -> bytes:
     kind, start, end = place
     return bytes((kind,)) + document[start:end]

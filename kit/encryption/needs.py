@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kit.documents import Run
+from kit.documents import Run, with_texts
 from kit.encryption.aead import check_form, check_sealable
 from kit.encryption.envelope import PROFILES, Profile
 from kit.encryption.keys import Scope
@@ -132,7 +132,7 @@ def find_needs(
         return find_needs_each(collection, given, first, replaced=replaced)
     judge = _Judge(collection)
     for number in found.alone:
-        judge.take(given.document(number), first + number)
+        judge.take(given.document(number), None, first + number)
     for owner, values in found.owners:
         judge.plain[owner] += values
     return judge.needs(len(given.ends))
@@ -147,8 +147,8 @@ def find_needs_each(
 ) -> Needs:
     """Return what :func:`find_needs` does, document by document."""
     judge, ordinal = _Judge(collection, replaced), first
-    for document in documents:
-        judge.take(document, ordinal)
+    for document, text in with_texts(documents):
+        judge.take(document, text, ordinal)
         ordinal += 1
     return judge.needs(ordinal - first)
 
@@ -171,11 +171,11 @@ class _Judge:
             needs.owners[self._collection.place.product, self._collection.map.context] = self.plain
         return needs
 
-    def take(self, document: bytes, ordinal: int) -> None:
-        """Judge one document."""
+    def take(self, document: bytes, text: bytes | None, ordinal: int) -> None:
+        """Judge one document; the text, where it is kept as one."""
         needs = self._needs
         try:
-            mapped = self._reader.read(document)
+            mapped = self._reader.read(document, text)
             if mapped.status is _SELECTED:
                 values = sum(
                     [_is_to_seal(mapped, one, self._profile, self._replaced) for one in self._collection.fields]
@@ -203,7 +203,7 @@ def _is_to_seal(mapped: MappedDocument, mapped_field: MappedField, profile: Prof
             return True
         if value.state is not _PLAIN:
             return False
-        check_sealable(profile, value.kind, mapped.document[value.start : value.end])
+        check_sealable(profile, *mapped.plaintext(value))
     except KitError as error:
         raise in_field(error, mapped_field) from error
     return True

@@ -108,8 +108,7 @@ class DocumentKeys:
         key = self._keys.at_hand(self._mapped.owner) if value.state is State.PLAIN else None
         if key is None:
             return None
-        plaintext = self._mapped.document[value.start : value.end]
-        return self._under_key(key).digest(value.field.place, value.kind, plaintext)
+        return self._under_key(key).digest(value.field.place, *self._mapped.plaintext(value))
 
     def digest_and_seal(self, value: MappedValue, iv: IvSource) -> tuple[int, bytes]:
         """Return digest and envelope of a plaintext value, sealed under the owner's active key.
@@ -121,8 +120,8 @@ class DocumentKeys:
             KeyUnusableError: The owner has no usable key.
             ContentError: The profile cannot hold the value.
         """
-        owner, place, kind = self._mapped.owner, value.field.place, value.kind
-        plaintext = self._mapped.document[value.start : value.end]
+        owner, place = self._mapped.owner, value.field.place
+        kind, plaintext = self._mapped.plaintext(value)
         key = self._keys.at_hand(owner)
         if key is None:
             # An owner without sealable values has no key: report that cause first. Else sealing_key() raises why.

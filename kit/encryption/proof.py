@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kit.documents import Run, document_name
+from kit.documents import Run, document_name, with_texts
 from kit.encryption.aead import check_form
 from kit.encryption.keys import KeySet
 from kit.encryption.mapped import DocumentReader, DocumentStatus, MappedCollection, MappedDocument, MappedValue, State
@@ -169,7 +169,7 @@ def prove(
     prover = _Prover(collection, keys, ())
     prover.add_core_run(done, len(given.ends))
     for number, _ in done.alone:
-        prover.add(given.document(number), first + number)
+        prover.add(given.document(number), None, first + number)
     return prover.proof
 
 
@@ -183,8 +183,8 @@ def prove_each(
 ) -> Proof:
     """Return what :func:`prove` does, document by document."""
     prover = _Prover(collection, keys, tuple(canaries))
-    for ordinal, document in enumerate(documents, first):
-        prover.add(document, ordinal)
+    for ordinal, (document, text) in enumerate(with_texts(documents), first):
+        prover.add(document, text, ordinal)
     return prover.proof
 
 
@@ -213,10 +213,10 @@ class _Prover:
         for mapped_field, digested, total in done.digests:
             self.proof.fields[str(mapped_field)].digest += ValueDigest.of_sums(digested, total)
 
-    def add(self, document: bytes, ordinal: int) -> None:
+    def add(self, document: bytes, text: bytes | None, ordinal: int) -> None:
         self.proof.documents += 1
         try:
-            mapped = self._reader.read(document)
+            mapped = self._reader.read(document, text)
         except KitError as error:
             self._add_finding(_kind(error), error, document, ordinal, "")
             for counts in self.proof.fields.values():
@@ -270,6 +270,8 @@ class _Prover:
             clear.append(mapped.document[at : value.start])
             at = value.end
         clear.append(mapped.document[at:])
+        if mapped.text is not None:
+            clear.append(mapped.with_texts([(value, b"null") for value in values if value.end]))
         if any(canary in part for canary in self._canaries for part in clear):
             self.proof.canaries += 1
             error = ContentError("known plaintext is left outside the mapped fields")
@@ -311,9 +313,9 @@ def _readable_values(mapped: MappedDocument, collection: MappedCollection) -> li
 def search(name: CollectionName, documents: Iterable[bytes], first: int, canaries: Sequence[bytes]) -> Proof:
     """Return the proof that a collection that no map names has no canaries; arguments as for :func:`prove`."""
     proof = Proof()
-    for ordinal, document in enumerate(documents, first):
+    for ordinal, (document, text) in enumerate(with_texts(documents), first):
         proof.documents += 1
-        if any(canary in document for canary in canaries):
+        if any(canary in document or (text is not None and canary in text) for canary in canaries):
             proof.canaries += 1
             proof.faults += 1
             if len(proof.findings) < MAX_FINDINGS:

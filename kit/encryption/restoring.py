@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from kit.documents import Run
+from kit.documents import Run, with_texts
+from kit.documents.json_text import spell_value
+from kit.encryption.aead import OpenedValue
 from kit.encryption.approval import DocumentName, RecoveryScope
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
@@ -75,10 +77,16 @@ class RestoreCounts:
 
 @dataclass(slots=True, kw_only=True)
 class RestoredRun:
-    """The documents of a run that are in scope, back to back, restored."""
+    """The documents of a run that are in scope, restored."""
 
-    data: bytes = field(repr=False)
+    restored: tuple[bytes, ...] = field(repr=False)
+    """As they are kept: BSON or text."""
     counts: RestoreCounts
+
+    @property
+    def data(self) -> bytes:
+        """All of them, back to back."""
+        return b"".join(self.restored)
 
 
 def restore(plan: RestorePlan, collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> RestoredRun:
@@ -93,10 +101,10 @@ def restore(plan: RestorePlan, collection: MappedCollection, documents: Iterable
     counts, keys = RestoreCounts(), CollectionKeys(collection, plan.keys.key_set())
     reader = DocumentReader(collection)
     whole: list[bytes] = []
-    for ordinal, document in enumerate(documents, first):
+    for ordinal, (document, text) in enumerate(with_texts(documents), first):
         counts.read += 1
         try:
-            mapped = reader.read(document)
+            mapped = reader.read(document, text)
             if not _in_scope(plan.scope, mapped):
                 continue
             whole.append(_restore_document(mapped, keys, counts))
@@ -104,8 +112,8 @@ def restore(plan: RestorePlan, collection: MappedCollection, documents: Iterable
             raise in_document(error, collection, document, ordinal) from error
         counts.in_scope += 1
         if plan.scope.documents is not None:
-            counts.found.add(DocumentName(identity=mapped.identity))
-    return RestoredRun(data=b"".join(whole), counts=counts)
+            counts.found.add(DocumentName(identity=mapped.name))
+    return RestoredRun(restored=tuple(whole), counts=counts)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +121,8 @@ class UnsealedRun:
     """Documents before a step sealed some of their values; results of several runs add up."""
 
     data: bytes = field(default=b"", repr=False)
-    """The documents in order, back to back; unchanged where the step changed nothing. Without keys, all unchanged."""
+    """The documents in order, as they are kept and with what is between them; unchanged where the step changed nothing.
+    Without keys, all unchanged."""
     opened: Counter[str] = field(default_factory=Counter)
     """Values opened in changed documents, by field; without keys, those that are sealed."""
     without: int = 0
@@ -170,13 +179,12 @@ def unseal_each(
     first: int = 0,
 ) -> UnsealedRun:
     """Return what :func:`unseal` does, document by document."""
-    unsealer = _Unsealer(collection, _choose_fields(collection, fields), keys)
-    unsealer.found.data = b"".join(
-        [
-            unsealer.unseal(document, ordinal) if was_changed else document
-            for ordinal, (document, was_changed) in enumerate(zip(documents, changed, strict=True), first)
-        ]
-    )
+    unsealer, run = _Unsealer(collection, _choose_fields(collection, fields), keys), Run.of(documents)
+    kept = [
+        unsealer.unseal(document, ordinal, text) if was_changed else (document if text is None else text)
+        for ordinal, ((document, text), was_changed) in enumerate(zip(with_texts(run), changed, strict=True), first)
+    ]
+    unsealer.found.data = b"".join(kept) if run.texts is None else run.texts.replaced(dict(enumerate(kept))).data
     return unsealer.found
 
 
@@ -192,29 +200,24 @@ class _Unsealer:
         self._opening = CollectionKeys(collection, keys) if keys is not None else None
         self.found = UnsealedRun()
 
-    def unseal(self, document: bytes, ordinal: int) -> bytes:
+    def unseal(self, document: bytes, ordinal: int, text: bytes | None = None) -> bytes:
         try:
-            return _unseal_document(document, self._reader, self._opening, self._fields, self.found)
+            return _unseal_document(self._reader.read(document, text), self._opening, self._fields, self.found)
         except KitError as error:
             raise in_document(error, self._collection, document, ordinal) from error
 
 
 def _unseal_document(
-    document: bytes,
-    reader: DocumentReader,
-    opening: CollectionKeys | None,
-    fields: Sequence[MappedField],
-    found: UnsealedRun,
+    mapped: MappedDocument, opening: CollectionKeys | None, fields: Sequence[MappedField], found: UnsealedRun
 ) -> bytes:
-    mapped = reader.read(document)
     sealed = fields if mapped.status is DocumentStatus.SELECTED else []
     envelopes = [one for one in sealed if mapped.value(one).state is State.ENVELOPE]
     found.opened.update(map(str, envelopes))
     found.without += not envelopes
     if opening is None or not envelopes:
-        return document
-    cipher = DocumentKeys(opening, mapped)
-    return mapped.with_values([_open_value(mapped.value(one), cipher, opening.keys) for one in envelopes])
+        return mapped.document if mapped.text is None else mapped.text
+    cipher, values = DocumentKeys(opening, mapped), [mapped.value(one) for one in envelopes]
+    return _with_opened(mapped, [(value, _open_value(value, cipher, opening.keys)) for value in values])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,8 +274,10 @@ class Reopener:
         self.envelopes: Counter[tuple[str, str]] = Counter()
         self.opened: Counter[tuple[str, str]] = Counter()
 
-    def undo(self, before: bytes, after: bytes) -> bytes:
-        """Return ``after``, with those envelopes opened that ``before`` does not have.
+    def undo(self, before: bytes, after: bytes, texts: tuple[bytes | None, bytes | None] = (None, None)) -> bytes:
+        """Return ``after``, with those envelopes opened that ``before`` does not have; with the texts of both.
+
+        In a document that is kept as text, an envelope must hold the very text that it took the place of.
 
         An envelope that took the place of one under a replaced key is opened, compared with what that one held, and
         becomes it again.
@@ -283,12 +288,12 @@ class Reopener:
         """
         if before == after:
             with suppress(KitError):  # an unreadable value stays unchanged; the transform counts it
-                self._count(self._reader.read(after))
+                self._count(self._reader.read(after, texts[1]))
             return after
-        mapped = self._reader.read(after)
+        mapped = self._reader.read(after, texts[1])
         if mapped.status is not DocumentStatus.SELECTED:
             return after
-        was, cipher = self._reader.read(before), DocumentKeys(self._opening, mapped)
+        was, cipher = self._reader.read(before, texts[0]), DocumentKeys(self._opening, mapped)
         changes: list[tuple[MappedValue, int, bytes]] = []
         for mapped_field in self._opening.collection.fields:
             value = mapped.value(mapped_field)
@@ -297,7 +302,7 @@ class Reopener:
             self.envelopes[mapped.partition, str(mapped_field)] += 1
             old = was.value(mapped_field)
             if old.envelope is None:
-                changes.append(_open_value(value, cipher, self._opening.keys))
+                changes.append(self._opened(was, old, value, cipher))
             elif old.envelope.dek_id in self._replaced:
                 changes.append(self._resealed(was, old, value, cipher))
             else:
@@ -305,13 +310,27 @@ class Reopener:
             self.opened[mapped.partition, str(mapped_field)] += 1
         return mapped.with_values(changes) if changes else after
 
+    def _opened(
+        self, was: MappedDocument, old: MappedValue, new: MappedValue, cipher: DocumentKeys
+    ) -> tuple[MappedValue, int, bytes]:
+        """Return the place of a new envelope, and what it holds as it is in the view."""
+        opened = _open_value(new, cipher, self._opening.keys)
+        if was.text is None:
+            return new, opened.kind, opened.value
+        if old.state is State.PLAIN and opened.text != was.text_of(old):
+            raise in_field(EnvelopeError("was sealed, and holds another text than before"), new.field)
+        kind, value = opened.viewed()
+        # What a transform added before is only in the view: it has the one spelling of this program.
+        if old.state is State.MISSING and opened.text != spell_value(value, kind, 0, len(value)):
+            raise in_field(EnvelopeError("was added and sealed, and is spelled otherwise"), new.field)
+        return new, kind, value
+
     def _resealed(
         self, was: MappedDocument, old: MappedValue, new: MappedValue, cipher: DocumentKeys
     ) -> tuple[MappedValue, int, bytes]:
         """Return the place of an envelope that was made of another, and the bytes of that one."""
-        _, kind, value = _open_value(new, cipher, self._opening.keys)
-        _, old_kind, old_value = _open_value(old, DocumentKeys(self._opening, was), self._opening.keys)
-        if (kind, value) != (old_kind, old_value):
+        held = _open_value(new, cipher, self._opening.keys)
+        if held != _open_value(old, DocumentKeys(self._opening, was), self._opening.keys):
             raise in_field(EnvelopeError("was sealed again and holds another value than before"), new.field)
         if new.envelope is None or new.envelope.dek_id in self._replaced:
             raise in_field(EnvelopeError("was sealed again under a data key that is replaced"), new.field)
@@ -327,26 +346,33 @@ class Reopener:
 def _in_scope(scope: RecoveryScope, mapped: MappedDocument) -> bool:
     """Return whether a document is recovered: it is in scope, and its values can have been sealed."""
     return mapped.status is DocumentStatus.SELECTED and scope.has(
-        partition=mapped.partition, owner=mapped.owner, identity=mapped.identity
+        partition=mapped.partition, owner=mapped.owner, identity=mapped.name
     )
 
 
 def _restore_document(mapped: MappedDocument, keys: CollectionKeys, counts: RestoreCounts) -> bytes:
     cipher = DocumentKeys(keys, mapped)
-    changes = []
+    changes: list[tuple[MappedValue, OpenedValue]] = []
     for mapped_field in keys.collection.fields:
         try:
             value = mapped.value(mapped_field)
         except KitError as error:
             raise in_field(error, mapped_field) from error
         if value.state is State.ENVELOPE:
-            changes.append(_open_value(value, cipher, keys.keys))
+            changes.append((value, _open_value(value, cipher, keys.keys)))
             counts.opened[str(mapped_field)] += 1
-    return mapped.with_values(changes) if changes else mapped.document
+    return _with_opened(mapped, changes)
 
 
-def _open_value(value: MappedValue, cipher: DocumentKeys, keys: KeySet) -> tuple[MappedValue, int, bytes]:
-    """Return an envelope's place, and the type and bytes of its value."""
+def _with_opened(mapped: MappedDocument, changes: Sequence[tuple[MappedValue, OpenedValue]]) -> bytes:
+    """Return a document as it is kept, with these envelopes replaced by what they hold."""
+    if mapped.text is not None:
+        return mapped.with_texts([(value, opened.text) for value, opened in changes])
+    return mapped.with_values([(value, *opened) for value, opened in changes])
+
+
+def _open_value(value: MappedValue, cipher: DocumentKeys, keys: KeySet) -> OpenedValue:
+    """Return what an envelope holds."""
     if value.envelope is None:
         raise AssertionError(value.state)
     try:
@@ -356,4 +382,4 @@ def _open_value(value: MappedValue, cipher: DocumentKeys, keys: KeySet) -> tuple
             raise AssertionError(value.envelope.dek_id)
     except KitError as error:
         raise in_field(error, value.field) from error
-    return value, opened.kind, opened.value
+    return opened

@@ -33,7 +33,7 @@ class CoreMap:
     algorithm: str = ALGORITHM
     bound: int = Profile.BOUND.value
     version: int
-    identity: str = IDENTITY
+    identity: str
     product: tuple[str, str] | None
     partition: tuple[str, ...]
     partitions: frozenset[str] | None
@@ -52,6 +52,7 @@ class CoreMap:
         place, entry = collection.place, collection.map
         return cls(
             version=place.version,
+            identity=entry.id_field or IDENTITY,
             product=(PRODUCT_ID, entry.product_id) if entry.product_id is not None else None,
             partition=entry.partition_key.steps,
             partitions=collection.partitions,
@@ -133,7 +134,7 @@ class CoreSurvey:
 
 def survey(collection: MappedCollection, given: Run) -> CoreSurvey | None:
     """Return the keys that a run needs; None if each document must be processed by itself."""
-    if collection.place.version == _CSFLE:
+    if collection.place.version == _CSFLE or given.texts is not None:
         return None
     return _survey(CoreMap.of(collection, collection.fields, None), given, is_checked=True)
 
@@ -176,7 +177,7 @@ def _run(
     against: bytes | tuple[bytes, Sequence[int]] | None = None,
     fields: Sequence[MappedField] | None = None,
 ) -> CoreRun | None:
-    if core.apply_map is None or collection.place.version == _CSFLE:
+    if core.apply_map is None or collection.place.version == _CSFLE or given.texts is not None:
         return None
     chosen = collection.fields if fields is None else fields
     core_map = CoreMap.of(collection, chosen, keys)

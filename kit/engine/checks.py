@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from kit.documents import Run, core, count_elements, document_name, first_other, is_deeper, narrow_bytes
+from kit.documents import Run, core, count_elements, document_name, first_other, is_deeper, narrow_bytes, with_texts
 from kit.encryption.needs import ENCRYPTED
 from kit.encryption.restoring import ReopenedRun, Reopener, reopen
 from kit.errors import ContentError, DigestError, KitError
@@ -63,17 +63,18 @@ class ProvenRun:
     ways: Ways = ()
 
 
-def prove_run(claim: Claim, run: Run, body: bytes) -> ProvenRun:
+def prove_run(claim: Claim, run: Run, after: Run) -> ProvenRun:
     """Check the result of one run.
 
     Args:
         claim: What the transforms state of it.
         run: The documents, as they were.
-        body: The documents, as they are.
+        after: The documents, as they are.
 
     Raises:
         DigestError: They are other documents than the transforms may make, or a count is not what is there.
     """
+    body = after.data
     if claim.selection.total != len(run):
         raise DigestError(f"{claim.selection.total:,} documents are accounted for, of {len(run):,}", hint=_HINT)
     sealing = [transform.keyed for transform in claim.transforms if transform.keyed is not None]
@@ -81,30 +82,30 @@ def prove_run(claim: Claim, run: Run, body: bytes) -> ProvenRun:
     flags, envelopes = claim.selection.flags(), Counter[tuple[str, str]]()
     appending = bool(others)
     if any(transform.appends != APPENDED for transform in others):
-        return _check_undone(claim, run, body)
+        return _check_undone(claim, run, after)
     found = tally_appended(claim.name, run, body, bytes(flags)) if appending and not sealing else None
     if found is not None:
         _check_counted(claim, found)
         return ProvenRun(envelopes=envelopes)
     if sealing:
-        envelopes = _check_sealed(claim, sealing, run, body, flags, appending=appending)
+        envelopes = _check_sealed(claim, sealing, run, after, flags, appending=appending)
     elif (other := first_other(run.data, run.ends, body, flags, APPENDED)) >= 0:
         raise _other(run, other, "rawLinkset appended")
     _check_tally(claim, body, appending=appending)
     return ProvenRun(envelopes=envelopes)
 
 
-def _check_undone(claim: Claim, run: Run, body: bytes) -> ProvenRun:
+def _check_undone(claim: Claim, run: Run, made: Run) -> ProvenRun:
     """Undo every transform of each document that changed, and compare with what was read.
 
     Which of a chain changed a document is not on record, so any of them may have: one way back to the very bytes that
     were read is a proof, since each step of it takes away what that transform adds and nothing else.
     """
     others = [transform for transform in claim.transforms if transform.keyed is None]
-    after, envelopes = cut(body), Counter[tuple[str, str]]()
+    after, envelopes = cut(made.data), Counter[tuple[str, str]]()
     if len(after) != len(run):
         raise _other(run, min(len(after), len(run)), "the transforms applied")
-    undone = _unsealed(claim, run, after, envelopes)
+    undone = _unsealed(claim, run, made, envelopes)
     ways: list[tuple[int, int]] = []
     for number, (old, new, flag) in enumerate(zip(run, undone, claim.selection.flags(), strict=True)):
         way = find_way(claim.name, others, new, old) if flag != (old == after[number]) else None
@@ -112,22 +113,23 @@ def _check_undone(claim: Claim, run: Run, body: bytes) -> ProvenRun:
             raise _other(run, number, f"{' and '.join(one.name for one in claim.transforms)} applied")
         if flag:
             ways.append((1, way))
-    _check_tally(claim, body, appending=True)
+    _check_tally(claim, made.data, appending=True)
     return ProvenRun(envelopes=envelopes, ways=join_ways(ways))
 
 
-def _unsealed(claim: Claim, run: Run, after: Sequence[bytes], envelopes: Counter[tuple[str, str]]) -> list[bytes]:
+def _unsealed(claim: Claim, run: Run, made: Run, envelopes: Counter[tuple[str, str]]) -> list[bytes]:
     """Return the documents with their sealed values opened, and add the envelopes they held to ``envelopes``.
 
     Raises:
         DigestError: One does not open, or a count is wrong.
     """
-    undone = list(after)
+    undone = cut(made.data)
+    texts = [(old, new) for (_, old), (_, new) in zip(with_texts(run), with_texts(made), strict=False)]
     sealing = [transform.keyed for transform in claim.transforms if transform.keyed is not None]
     try:
         for transform in reversed(sealing):
             opening = Reopener(transform.mapped(claim.name), transform.keys.key_set(), transform.replaced)
-            undone = [opening.undo(old, new) for old, new in zip(run, undone, strict=False)]
+            undone = [opening.undo(old, new, kept) for old, new, kept in zip(run, undone, texts, strict=False)]
             _check_opened(claim, transform, opening)
             envelopes.update(opening.envelopes)
     except KitError as error:
@@ -136,17 +138,17 @@ def _unsealed(claim: Claim, run: Run, after: Sequence[bytes], envelopes: Counter
 
 
 def _check_sealed(
-    claim: Claim, sealing: Sequence[KeyedTransform], run: Run, body: bytes, flags: Sequence[bool], *, appending: bool
+    claim: Claim, sealing: Sequence[KeyedTransform], run: Run, made: Run, flags: Sequence[bool], *, appending: bool
 ) -> Counter[tuple[str, str]]:
     """Open what was sealed, cut out what was appended, and compare."""
     if len(sealing) == 1 and not appending and not sealing[0].replaced:
-        found = _reopened(claim, sealing[0], run, body)
+        found = _reopened(claim, sealing[0], run, made)
         if found is not None and found.data == run.data and found.other == bytes(flags):
             _check_opened(claim, sealing[0], found)
             return Counter(found.envelopes)
     envelopes: Counter[tuple[str, str]] = Counter()
-    after = cut(body)
-    undone = _unsealed(claim, run, after, envelopes)
+    after = cut(made.data)
+    undone = _unsealed(claim, run, made, envelopes)
     # Where it was appended to, too, a document is longer than it was. One that changed is in any case not the same.
     appended = [len(old) != len(new) for old, new in zip(run, undone, strict=False)]
     for number, (old, new) in enumerate(zip(run, after, strict=False)):
@@ -158,10 +160,10 @@ def _check_sealed(
     return envelopes
 
 
-def _reopened(claim: Claim, transform: KeyedTransform, run: Run, body: bytes) -> ReopenedRun | None:
+def _reopened(claim: Claim, transform: KeyedTransform, run: Run, made: Run) -> ReopenedRun | None:
     """Open the sealed values of a whole run; None where that fails, and each document must be opened by itself."""
     try:
-        after = Run(data=body, ends=tuple(ends_of(body)))
+        after = Run(data=made.data, ends=tuple(ends_of(made.data)), texts=made.texts)
         return reopen(transform.mapped(claim.name), transform.keys.key_set(), Run.of(run), after)
     except KitError:
         return None

@@ -294,7 +294,7 @@ def _prove_texts(name: CollectionName, run: Run, asked: RunWanted) -> ProofResul
         earlier.append(EarlierResult(appended=appended, documents=before.stored, sizes=b"", leaves=leaves))
     return ProofResult(
         tally=tally_run(name, run),
-        envelopes=_envelopes(name, documents, asked.fields),
+        envelopes=_envelopes(name, documents, asked.fields, as_text=True),
         earlier=tuple(earlier),
         leaves=leaf_lines(documents, run.originals) if asked.rooted else b"",
     )
@@ -333,12 +333,14 @@ def _flags(selection: RunLengths, count: int) -> list[bool]:
     return selection.flags() + [False] * (count - selection.total)
 
 
-def _envelopes(name: CollectionName, documents: Sequence[bytes], fields: tuple[str, ...]) -> dict[str, Counter[str]]:
+def _envelopes(
+    name: CollectionName, documents: Sequence[bytes], fields: tuple[str, ...], *, as_text: bool = False
+) -> dict[str, Counter[str]]:
     if not fields:
         return {}
     from kit.encryption.envelope import EnvelopeTally  # noqa: PLC0415  a delta needs no cryptography
 
-    tally, found = EnvelopeTally(fields), dict[str, Counter[str]]()
+    tally, found = EnvelopeTally(fields, as_text=as_text), dict[str, Counter[str]]()
     for document in documents:
         counts: Counter[str] = Counter()
         tally.count(document, counts)

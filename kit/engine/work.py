@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kit.archive.frames import content_of, encode_again
@@ -45,6 +45,7 @@ from kit.transforms.protocol import (
     ChangeTotals,
     Finding,
     KeyedTransform,
+    Lookup,
     RewrittenRun,
     Transform,
     apply_changes,
@@ -137,38 +138,55 @@ def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"")
     Raises:
         KitError: A document is malformed or a stop rule holds; names the document's ordinal within the member.
     """
+    return _transform(work, run, limit, kept)[0]
+
+
+def _transform(work: RunWork, run: Run, limit: int | None, kept: bytes = b"") -> tuple[RunResult, Run]:
+    """Return the result for a run, and the documents as they are."""
     whole = _rewrite_whole(work, run) if limit is None else None
     if whole is not None:
         return _encode_whole(work, run, whole, kept)
-    documents = list(run)
     result = RunResult(stored=b"", frame=b"", tally=Tally())
     lookup = open_lookup(work.lookup)
     touched: set[int] = set()
     refused: list[Refusal] = []
+    after = run
     for transform in work.transforms:
-        changes = transform.apply(work.name, documents, lookup, run.first)
+        changes = _apply(work, transform, after, lookup)
         _limit(changes, touched, limit)
         totals = ChangeTotals(changes)
         _count(result, transform, totals)
         refused += _refusals(totals, run.first)
-        documents = apply_changes(changes, documents, touched)
+        made = Run.of(apply_changes(changes, list(after), touched))
+        # A later transform may seal the text of what an earlier one changed.
+        flags = [change.document is not None for change in changes]
+        after = (
+            replace(made, first=run.first)
+            if run.texts is None
+            else respell(after, replace(made, first=run.first), flags)
+        )
+    documents = list(after)
     if not result.tally.tenants:
         result.tally = coverage.tally(work.name, documents, walked=True)
     result.selection = RunLengths.of([number in touched for number in range(len(documents))])
     result.changed = len(touched)
     changed = [(number, documents[number]) for number in sorted(touched)]
     result.refusals = Refusals.of((*refused, *_add_oversized(result, work, changed, run.first)))
-    after = Run.of(documents)
     _check_import(result, work, run, after, [number in touched for number in range(len(documents))])
-    after = after if run.texts is None else respell(run, after, result.selection.flags())
     result.leaves = _leaves_of(after) if work.leaves else b""
     _encode(result, work, run, after, kept)
-    return result
+    return result, after
+
+
+def _apply(work: RunWork, transform: Transform, run: Run, lookup: Lookup) -> Sequence[Change]:
+    if run.texts is not None and transform.keyed is not None:
+        return transform.keyed.apply_to_texts(work.name, run)
+    return transform.apply(work.name, list(run), lookup, run.first)
 
 
 def _rewrite_whole(work: RunWork, run: Run) -> RewrittenRun | None:
     """Return what the only transform makes of a whole run; None where it must be taken document by document."""
-    if len(work.transforms) > 1:
+    if len(work.transforms) > 1 or (run.texts is not None and work.transforms[0].keyed is not None):
         return None
     return work.transforms[0].rewrite(work.name, run.data, run.ends, open_lookup(work.lookup), run.first)
 
@@ -179,7 +197,7 @@ def _leaves_of(run: Run) -> bytes:
     return leaf_lines(run, run.originals)
 
 
-def _encode_whole(work: RunWork, run: Run, whole: RewrittenRun, kept: bytes) -> RunResult:
+def _encode_whole(work: RunWork, run: Run, whole: RewrittenRun, kept: bytes) -> tuple[RunResult, Run]:
     result = RunResult(stored=b"", frame=b"", tally=Tally())
     _count(result, work.transforms[0], whole.totals)
     result.selection = RunLengths.of(whole.touched)
@@ -194,7 +212,7 @@ def _encode_whole(work: RunWork, run: Run, whole: RewrittenRun, kept: bytes) -> 
     after = after if run.texts is None else respell(run, after, whole.touched)
     result.leaves = _leaves_of(after) if work.leaves else b""
     _encode(result, work, run, after, kept)
-    return result
+    return result, after
 
 
 def _refusals(totals: ChangeTotals, first: int) -> list[Refusal]:
@@ -244,7 +262,7 @@ def _prove(result: RunResult, work: RunWork, run: Run, after: Run) -> None:
         tally=result.tally,
         counts=result.counts,
     )
-    found = prove_own_run(claim, run, after.data)
+    found = prove_own_run(claim, run, after)
     result.envelopes, result.ways = found.envelopes, found.ways
     if run.texts is not None:
         prove_texts(run, after, result.selection.flags(), work.limits)
@@ -325,9 +343,8 @@ def preview_run(
     Raises:
         KitError: As :func:`transform_run`.
     """
-    result = transform_run(work, run, limit)
-    made = Run(first=run.first, offset=run.offset, data=result.stored, ends=tuple(ends_of(result.stored)))
-    return FieldsPreview(changed=result.changed, proof=prove_run(mapped, made, keys, ()))
+    result, after = _transform(work, run, limit)
+    return FieldsPreview(changed=result.changed, proof=prove_run(mapped, after, keys, ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -390,7 +407,7 @@ def restore_run(restoring: RestorePlan, name: CollectionName, run: Run) -> Resto
         KitError: A document cannot be judged, or a value in scope does not open; names the document's ordinal.
         UsageError: The field map does not name the collection.
     """
-    return restore(restoring, restoring.mapped(name), list(run), run.first)
+    return restore(restoring, restoring.mapped(name), run, run.first)
 
 
 def _limit(changes: Sequence[Change], touched: set[int], limit: int | None) -> None:

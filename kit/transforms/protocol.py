@@ -34,6 +34,7 @@ from kit.transforms.change import (
 from kit.values import CollectionMember, CollectionName, CollectionPattern
 
 if TYPE_CHECKING:
+    from kit.documents import Run
     from kit.encryption import KeySource, MappedCollection, Needs
     from kit.encryption.envelope import Profile
     from kit.encryption.field_map import FieldMap
@@ -336,6 +337,13 @@ class KeyedTransform(Transform, Protocol):
 
     def needs(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Needs:
         """Return for whom a run needs keys; a pure function of its arguments, for workers as well."""
+        ...
+
+    def apply_to_texts(self, name: CollectionName, run: Run) -> Sequence[Change]:
+        """Return what :meth:`apply` does, of documents that are kept as text: what is sealed is the text of a value.
+
+        The change is one of the view; the engine makes it in the text.
+        """
         ...
 
     def mapped(self, name: CollectionName) -> MappedCollection:

@@ -3,7 +3,7 @@
 Verify the approval → read and judge the kit → write a record to the audit log → open the keys → restore documents into
 a file without a name → read it back → write a second record → give the file its name. Laws: no key is opened before the
 first record is on disk; no output is published before the second is; a failed run leaves its records and nothing else.
-A run recovers one collection, since a ``.bson`` file holds one.
+A run recovers one collection, since a file holds one, in the form that the kit keeps it in.
 """
 
 from __future__ import annotations
@@ -129,6 +129,7 @@ def recover(request: RecoverRequest) -> RecoverReport:
             field_map=request.field_map, profile=request.profile, scope=approval.approval.scope, keys=_NO_KEYS
         )
         restoring.mapped(name)
+        form = _format(found, name)
         with audit_log.open_log(request.audit_log) as log:
             begun = log.append(
                 {
@@ -138,7 +139,7 @@ def recover(request: RecoverRequest) -> RecoverReport:
                 },
             )
             try:
-                counts = _restore(_Run(kit, found, request, name), restoring, output, log, begun)
+                counts = _restore(_Run(kit, found, request, name, form), restoring, output, log, begun)
             except BaseException as error:
                 failed = {"record": "recovery-failed", "begun": str(begun), "time": str(request.clock())}
                 with contextlib.suppress(KitError):  # the first failure is the one to report
@@ -204,6 +205,19 @@ class _Run:
     found: Survey
     request: RecoverRequest
     name: CollectionName
+    form: CollectionFormat
+
+
+def _format(found: Survey, name: CollectionName) -> CollectionFormat:
+    """Return how the collection is kept, which is how its documents are written.
+
+    Raises:
+        UsageError: Its members are of several formats, and one file is of one.
+    """
+    forms = sorted({one.format for one in found.collections.values() if one.name == name})
+    if len(forms) > 1:
+        raise UsageError(f"is kept in several formats ({', '.join(forms)}), of which one file has one", where=str(name))
+    return forms[0]
 
 
 def _restore(run: _Run, restoring: RestorePlan, output: NewFile, log: AuditLog, begun: Sha256) -> RestoreCounts:
@@ -239,17 +253,22 @@ def _restore(run: _Run, restoring: RestorePlan, output: NewFile, log: AuditLog, 
 
 
 def _chunks(run: _Run, restoring: RestorePlan, counts: RestoreCounts) -> Iterator[bytes]:
-    """Yield the documents in scope, run by run, in the kit's order; the bytes read are those that were judged.
+    """Yield the output: the documents in scope, run by run, in the kit's order; the bytes read are those judged.
 
     Raises:
         DigestError: The kit changed since it was judged.
         KitError: As :func:`kit.encryption.restoring.restore`.
     """
     ready: deque[bytes] = deque()
+    before, between, last = _AROUND[run.form]
+    is_first = True
 
     def take(restored: RestoredRun) -> None:
+        nonlocal is_first
         counts.add(restored.counts)
-        ready.append(restored.data)
+        if restored.restored:
+            ready.append((before if is_first else between) + between.join(restored.restored))
+            is_first = False
 
     reader = run.kit.reader
     with run.kit.pipeline(Stage.RECOVER) as pipeline:
@@ -257,11 +276,6 @@ def _chunks(run: _Run, restoring: RestorePlan, counts: RestoreCounts) -> Iterato
             collection = run.found.collections.get(member.path) if member.path is not None else None
             if collection is None or collection.name != run.name:
                 continue
-            if collection.format is not CollectionFormat.BSON:
-                raise UsageError(
-                    f"is a collection in the format {collection.format}, in which this version opens no values",
-                    where=str(collection.path),
-                )
             for documents in member_runs(collection, body, reader):
                 pipeline.submit(
                     restore_run,
@@ -273,6 +287,15 @@ def _chunks(run: _Run, restoring: RestorePlan, counts: RestoreCounts) -> Iterato
                 yield from _pop_all(ready)
         pipeline.drain()
     yield from _pop_all(ready)
+    yield b"" if is_first else last
+
+
+_AROUND = {
+    CollectionFormat.BSON: (b"", b"", b""),
+    CollectionFormat.NDJSON: (b"", b"\n", b"\n"),
+    CollectionFormat.JSON: (b"[", b",\n", b"]\n"),
+}
+"""By format: what is before the first document, between two, and after the last."""
 
 
 def _pop_all(ready: deque[bytes]) -> Iterator[bytes]:

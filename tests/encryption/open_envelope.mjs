@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs';
 
 const U = (n) => { const b = Buffer.alloc(4); b.writeUInt32BE(n); return b; };
 const B = (n) => Buffer.from([n]);
+// A type: one byte, or the name of what is kept as text.
+const T = (x) => (typeof x === 'string' ? Buffer.from(x, 'utf8') : B(x));
 const P = (x) => { const b = typeof x === 'string' ? Buffer.from(x, 'utf8') : x; return Buffer.concat([U(b.length), b]); };
 const list = (...parts) => Buffer.concat(parts.map(P));
 const hkdf = (dek, info) => Buffer.from(hkdfSync('sha256', dek, Buffer.alloc(0), info, 32));
@@ -13,20 +15,20 @@ const hmac = (key, ...data) => data.reduce((h, d) => h.update(d), createHmac('sh
 function derive(v) {
   const version = B(v.profile === 'bound' ? 2 : 1);
   const dek = Buffer.from(v.dek, 'hex');
-  const id = Buffer.concat([B(v.id.type), Buffer.from(v.id.value, 'hex')]);
+  const id = Buffer.concat([T(v.id.type), Buffer.from(v.id.value, 'hex')]);
   const place = [v.product, v.database, v.collection, id];
   const path = list(...v.path);
   const value = Buffer.from(v.value, 'hex');
   const documentKey = hkdf(dek, list('offline-kit/document-key', version, ...place));
   return {
-    ad: list('offline-kit/envelope', version, ...place, path, v.context, B(v.bsonType), v.dekId, U(v.mekVersion)),
+    ad: list('offline-kit/envelope', version, ...place, path, v.context, T(v.bsonType), v.dekId, U(v.mekVersion)),
     documentKey,
     key: v.profile === 'bound' ? documentKey : dek,
     ivKey: hkdf(dek, list('offline-kit/iv-key')),
     commitment: hkdf(dek, list('offline-kit/commitment', v.dekId, v.product, v.context, v.owner)),
     valueDigest: hmac(
       hkdf(dek, list('offline-kit/value-digest')),
-      list(list('offline-kit/envelope', version, ...place), Buffer.concat([P(path), P(v.context)]), B(v.bsonType), value),
+      list(list('offline-kit/envelope', version, ...place), Buffer.concat([P(path), P(v.context)]), T(v.bsonType), value),
     ),
     // compat: the UTF-8 bytes of the string, without length and NUL
     plaintext: v.profile === 'bound' ? value : value.subarray(4, value.length - 1),

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self, TypeVar, final
 
-from kit.documents import Run, document_name
+from kit.documents import Run, document_name, with_texts
 from kit.encryption import field_map as platform_names, needs
 from kit.encryption.aead import IvSource, RandomIv, SyntheticIv
 from kit.encryption.envelope import Profile
@@ -94,9 +94,12 @@ class SealingRun:
             for mapped_field in collection.fields
         ]
 
-    def changes(self, documents: Sequence[bytes], first: int) -> list[Change]:
+    def changes(self, documents: Iterable[bytes], first: int) -> list[Change]:
         """Return the change of each document; ``first`` is the ordinal of the first, for messages."""
-        return [self._change(document, ordinal) for ordinal, document in enumerate(documents, first)]
+        return [
+            self._change(document, ordinal, text)
+            for ordinal, (document, text) in enumerate(with_texts(documents), first)
+        ]
 
     def rewrite(self, data: bytes, ends: Sequence[int], first: int) -> RewrittenRun | None:
         """Return the documents and totals of :meth:`changes`; None if each document must be processed by itself."""
@@ -143,9 +146,9 @@ class SealingRun:
             for outcome, count in counts.items():
                 _add(totals.counts, (tenant, self._named(outcome, mapped_field)), count)
 
-    def _change(self, document: bytes, ordinal: int) -> Change:
+    def _change(self, document: bytes, ordinal: int, text: bytes | None = None) -> Change:
         try:
-            mapped = self._reader.read(document)
+            mapped = self._reader.read(document, text)
         except KitError as error:
             return self._fail(in_document(error, self._collection, document, ordinal), document, "")
         if mapped.status is _SELECTED:
@@ -430,6 +433,10 @@ class EncryptFields(Transform):
             ContentError: A document has no owner or ``_id``, or a value that this profile cannot hold.
         """
         return self._run(name).changes(documents, first)
+
+    def apply_to_texts(self, name: CollectionName, run: Run) -> Sequence[Change]:
+        """See :class:`kit.transforms.protocol.KeyedTransform`; the errors are those of :meth:`apply`."""
+        return self._run(name).changes(run, run.first)
 
     def _run(self, name: CollectionName) -> SealingRun:
         return SealingRun(

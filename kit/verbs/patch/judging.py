@@ -155,7 +155,7 @@ def read_base(
     judged.require(but=_ignored_obligations(request))
     _require_place(kit, judged.manifest)
     _refuse_dumps(judged.survey)
-    _require_appending(judged.survey, transforms)
+    _require_texts(judged.survey, transforms)
     if judged.sidecars.archive is None:
         _refuse_linked(judged.survey, judged.manifest, transforms)
     return Base(
@@ -201,19 +201,28 @@ def _refuse_dumps(found: Survey) -> None:
         )
 
 
-def _require_appending(found: Survey, transforms: Sequence[Transform]) -> None:
-    """Check that collections of text are only appended to.
+def _require_texts(found: Survey, transforms: Sequence[Transform]) -> None:
+    """Check that in collections of text, elements are only appended and values sealed.
 
     Raises:
-        UsageError: A transform does more in one.
+        UsageError: A transform does something else in one.
     """
-    for path, collection in sorted(found.collections.items()):
-        other = next((one for one in transforms if one.handles(collection.name) and one.appends is None), None)
-        if other is not None and collection.format is not CollectionFormat.BSON:
+    texts = {path: one for path, one in found.collections.items() if one.format is not CollectionFormat.BSON}
+    for path, collection in sorted(texts.items()):
+        for transform in transforms:
+            if not transform.handles(collection.name) or transform.appends is not None:
+                continue
+            if transform.keyed is None:
+                what, hint = transform.name, "--transform raw-linkset and encrypt-fields can"
+            elif not transform.keyed.profile.is_subdocument:
+                what = f"{transform.name} --profile {transform.keyed.profile}"
+                hint = "the profiles bound and compat can"
+            else:
+                continue
             raise UsageError(
-                f"is a collection in the format {collection.format}, in which {other.name} cannot change documents",
+                f"is a collection in the format {collection.format}, in which {what} cannot change documents",
                 where=str(path),
-                hint="only what adds an element at the end of documents can: --transform raw-linkset",
+                hint=f"{hint}: an element is added at the end, or a subdocument takes the place of a value",
             )
 
 

@@ -43,7 +43,7 @@ from kit.errors import (
 from kit.manifest import Manifest, PatchStatement
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.registry import parameters_digest
-from kit.values import CollectionFormat, CollectionMember, MemberPath, Sha256
+from kit.values import CollectionMember, MemberPath, Sha256
 from kit.verbs.verify import ends
 from kit.verbs.verify.judgement import Judgement, Obligation, Status
 from kit.verbs.verify.kits import OpenKit
@@ -256,11 +256,6 @@ def _read(
             mapped = expectation.mapped(collection) if collection is not None else None
             if collection is None or (mapped is None and not expectation.canaries_everywhere):
                 continue
-            if collection.format is not CollectionFormat.BSON:
-                raise UsageError(
-                    f"is a collection in the format {collection.format}, in which this version checks no fields",
-                    where=str(collection.path),
-                )
             proof = Proof(fields={str(one): FieldProof() for one in mapped.fields} if mapped is not None else {})
             found.append((collection, proof))
             sealed = step.begin(collection) if mapped is not None else None

@@ -23,7 +23,16 @@ from kit.engine.work import Sealing, UnsealedRun
 from kit.errors import ContentError, DigestError, KitError
 from kit.manifest import DocumentChanges
 from kit.transforms.encrypt_fields import NAME
-from kit.values import Codec, CollectionMember, FieldOutcome, MemberPath, RunLengths, RunLengthsReader, Sha256
+from kit.values import (
+    Codec,
+    CollectionFormat,
+    CollectionMember,
+    FieldOutcome,
+    MemberPath,
+    RunLengths,
+    RunLengthsReader,
+    Sha256,
+)
 from kit.verbs.verify.appending import cut_since
 from kit.verbs.verify.judgement import CheckedStep
 
@@ -155,7 +164,9 @@ class _Member:
         self._changed, self._cut = RunLengthsReader(changes.changed), RunLengthsReader(cut)
         self._plain = collection.codec is Codec.NONE
         self._digest = hashlib.sha256()
-        self._again = None if self._plain else Reencoding(collection.codec)
+        # Texts are not encoded again: their frames depend on what is between documents, too.
+        is_again = not self._plain and collection.format is CollectionFormat.BSON
+        self._again = Reencoding(collection.codec) if is_again else None
         self._is_open, self._failed = True, False
         self._documents = self._without = 0
 
@@ -165,7 +176,7 @@ class _Member:
             changed=self._changed.take(count),
             cut=self._cut.take(count),
             fields=frozenset(self._sealed) if self._sealed is not None else None,
-            sized=not self._plain,
+            sized=self._again is not None,
         )
 
     def add(self, found: UnsealedRun) -> None:
@@ -189,7 +200,7 @@ class _Member:
         found = Sha256(self._digest.hexdigest())
         expected = signed if self._plain else self._changes.base_sha256
         if found == expected:
-            proven = self._again is None or self._again.digest() == signed
+            proven = self._plain or (self._again is not None and self._again.digest() == signed)
             return Rest(identical=proven, why="" if proven else _STATED_ONLY)
         if self._sealed is None or any(opened[name] > count for name, count in self._sealed.items()):
             return Rest(identical=False, why=_SEALED_BEFORE)

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import bson
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -20,7 +21,7 @@ from kit.transforms.protocol import apply_changes
 from kit.values import Limits, Sha256
 from tests.documents.strategies import spell
 from tests.documents.test_json_view import VALUES
-from tests.encryption.site import ENTRY, NOTES, Site, map_of
+from tests.encryption.site import ENTRY, NOTES, Site, map_of, note
 
 LIMITS = Limits()
 ALL = RecoveryScope(manifest_sha256=Sha256("0" * 64), collections=(NOTES,))
@@ -196,3 +197,34 @@ def test_a_scope_names_documents_by_what_their_id_stands_for() -> None:
         (found,) = restored(site, after, scope)
         assert json.loads(found)["body"] == "hello"
         assert json.loads(found).get("_id", "n3") == [1, "1", "n3"][number]
+
+
+NUMBERED = map_of(ENTRY | {"idField": "number"})
+
+
+def test_a_map_names_what_identifies_documents_in_json() -> None:
+    site = Site(field_map=NUMBERED)
+    (one,) = seal(site, run_of(text(number=7))).originals
+    assert proof(site, run_of(one.replace(b'"_id": 1', b'"_id": 2'))).holds
+    (finding,) = proof(site, run_of(one.replace(b'"number": 7', b'"number": 8'))).findings
+    assert finding.kind == "envelope"
+    with pytest.raises(ContentError, match="no number, to which envelopes could be bound"):
+        seal(site, run_of(text()))
+
+
+def test_a_map_names_what_identifies_documents_in_bson() -> None:
+    site = Site(field_map=NUMBERED)
+    (sealed,) = site.encrypt(note(1, number=7))  # by the core as by the reference
+    moved = [bson.encode(bson.decode(sealed) | change) for change in ({"_id": 2}, {"number": 8})]
+    assert [prove(site.collection, [one], keys=site.keys).holds for one in moved] == [True, False]
+    with pytest.raises(ContentError, match="no number, to which envelopes could be bound"):
+        site.encrypt(note(1))
+
+
+def test_what_identifies_documents_is_not_sealed() -> None:
+    for field in ("number", "number.a"):
+        with pytest.raises(ContentError, match="the identity of documents"):
+            map_of(ENTRY | {"idField": "number", "fields": [field]})
+    assert NUMBERED.to_json()["collections"][0]["idField"] == "number"
+    # The name that is meant without it changes no digest of parameters.
+    assert map_of(ENTRY | {"idField": "_id"}).to_json() == map_of(ENTRY).to_json()

@@ -191,8 +191,11 @@ def _reopened_each(mapped: MappedCollection, keys: KeySet, before: list[bytes], 
     return b"".join(undone), other, opening.envelopes, opening.opened
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
-def test_the_core_makes_every_vector(vector: dict[str, Any]) -> None:
+# What is kept as text is left to the reference.
+@pytest.mark.parametrize(
+    "vector", [one for one in VECTORS if one["id"]["type"] != "json"], ids=lambda vector: vector["name"]
+)
+def test_the_core_makes_every_vector_of_bson(vector: dict[str, Any]) -> None:
     name = CollectionName(database=vector["database"], collection=vector["collection"])
     path = ".".join(vector["path"]) if not any("." in step for step in vector["path"]) else vector["path"]
     entry = {**ENTRY, "collection": name.collection, "fields": [path], "context": vector["context"], "skipOwners": []}

@@ -71,6 +71,9 @@ class Request:
     """Where the leaves of every handled member go, if they are wanted."""
     importing: Importing | None = None
     """What the result is checked by, if that is wanted: whether a server takes it."""
+    batch_documents: int | None = None
+    """How many documents of handled members make a batch, which is committed with the run that fills it; None for
+    batches of bytes only."""
     prove: bool = True
     """Whether every run is proven; only a caller that compares the result with digests may omit that."""
 
@@ -180,6 +183,8 @@ class _Pass:
     """The bodies in the stretch being copied that have not ended yet."""
     copied: int = 0
     """Decoded bytes of that stretch so far."""
+    uncommitted: int = 0
+    """Documents of handled members since the last commit."""
 
     def copying(self) -> Copying | None:
         """Return what is copied as it is stored; None where nothing can be.
@@ -288,6 +293,14 @@ class _Pass:
             if change.base_documents is None:
                 change.base_documents, _ = self.survey.members[path]
 
+    def count_batch(self, documents: int) -> None:
+        """Count documents whose frame was added, and commit what was added if they fill a batch."""
+        batch = self.request.batch_documents
+        self.uncommitted += documents
+        if batch is not None and self.uncommitted >= batch:
+            self.uncommitted = 0
+            self.destination.commit()
+
     def _left(self) -> int | None:
         """Return how many documents may still change; with a limit, that is only known once all before are done."""
         if self.request.limit is None:
@@ -392,6 +405,7 @@ class _Handled:
         encoded = result.frame or result.stored
         frame = Frame(encoded=encoded, length=len(result.stored), sha256=result.frame_sha256)
         one_pass.destination.add(self._slot, frame, piece=True)
+        one_pass.count_batch(result.documents)
 
     def keep_leaves(self, lines: bytes) -> None:
         """Store leaves, where they are wanted."""

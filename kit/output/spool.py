@@ -118,6 +118,16 @@ class Spool:
         self._frames += 1
         return extent
 
+    def commit(self) -> None:
+        """Sync and record, soon, what was written since the last commit; nothing where all is on record.
+
+        Raises:
+            OutputError: This batch, or one before it, could not be written.
+        """
+        if self._unsynced_frames:
+            with self._guard():
+                self._commit()
+
     def read(self, extent: Extent, size: int) -> Iterator[bytes]:
         """Yield an extent in pieces of at most ``size`` bytes.
 
@@ -206,8 +216,11 @@ class Spool:
         self._unsynced += extent.size
         self._unsynced_frames += 1
         if self._unsynced >= self._checkpoint_bytes or self._unsynced_frames >= _CHECKPOINT_FRAMES:
-            self._unsynced = self._unsynced_frames = 0
-            self._journal.sync_soon(self._file.fileno())
+            self._commit()
+
+    def _commit(self) -> None:
+        self._unsynced = self._unsynced_frames = 0
+        self._journal.sync_soon(self._file.fileno())
 
     @contextmanager
     def _guard(self) -> Iterator[None]:

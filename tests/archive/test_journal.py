@@ -130,6 +130,20 @@ def test_another_process_takes_over_what_was_finished(tmp_path: Path, options: d
     assert ((tmp_path / "spool").stat().st_mtime_ns, (tmp_path / "journal").read_bytes()) == before
 
 
+def test_what_was_committed_is_on_record_and_what_was_not_is_not(tmp_path: Path) -> None:
+    journal = JournalFile(tmp_path / "journal")
+    journal.write(BEGIN, BEGUN.to_json())
+    spool = Spool(tmp_path, journal)
+    spool.commit()
+    for number in range(3):
+        spool.write(frame(number))
+        if number == 1:
+            spool.commit()
+    journal.close()
+    spool.close()
+    assert JournalFile(tmp_path / "journal").frames == 2
+
+
 def test_a_checkpoint_is_on_record_without_being_asked_for(tmp_path: Path) -> None:
     journal = JournalFile(tmp_path / "journal")
     journal.write(BEGIN, BEGUN.to_json())

@@ -14,7 +14,7 @@ import pytest
 
 from kit.archive.read.reader import KitReader, open_kit
 from kit.archive.write.folder import FolderDestination
-from kit.archive.write.tar import ArchiveDestination
+from kit.archive.write.tar import ArchiveDestination, CountingDestination
 from kit.engine.executors import local_executor
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupReader, LookupWriter, close_lookups
@@ -52,6 +52,17 @@ class Ran:
     output: Path
 
 
+class Committed(CountingDestination):
+    """Counts, and keeps how much there was at each commit."""
+
+    def __init__(self) -> None:
+        super().__init__(codec=Codec.ZSTD)
+        self.commits: list[int] = []
+
+    def commit(self) -> None:
+        self.commits.append(self.encoded)
+
+
 def run(
     kit: Path,
     job: Path,
@@ -63,6 +74,8 @@ def run(
     between: object = None,
     limits: Limits | None = None,
     leaves: LeafStore | None = None,
+    batch: int | None = None,
+    counting: Committed | None = None,
 ) -> Ran:
     job.mkdir()
     chain = (transform or RawLinkset(),)
@@ -87,9 +100,10 @@ def run(
             limit=limit,
             leave=frozenset(MemberPath(path) for path in leave),
             leaves=leaves,
+            batch_documents=batch,
         )
         with Pipeline(executor, budget=1 << 20) as pipeline:
-            done = rewrite(reader, found, destination, pipeline, request)
+            done = rewrite(reader, found, counting or destination, pipeline, request)
         return Ran(found=found, done=done, output=destination.assemble())
 
 
@@ -165,6 +179,22 @@ def large_files() -> dict[str, bytes]:
         "dump/concelier/z/concelier/advisory_observations.bson.zst": b"",
         SNAPSHOTS: collection(snapshot(n) for n in range(0, 60, 7)),
     }
+
+
+def test_a_batch_is_committed_with_the_run_that_fills_it_and_changes_no_byte(tmp_path: Path) -> None:
+    members = {
+        f"dump/concelier/part-{part}/concelier/advisory_observations.bson": collection(
+            [observation(2 * part + n) for n in range(2)]
+        )
+        for part in range(5)
+    }
+    path = write_kit(tmp_path / "kit.tar.zst", members)
+    quiet = run(path, tmp_path / "quiet").output.read_bytes()
+    for batch, commits in ((1, 5), (2, 5), (3, 2), (4, 2), (10, 1), (11, 0)):
+        counting = Committed()
+        run(path, tmp_path / f"counted-{batch}", batch=batch, counting=counting)
+        assert len(counting.commits) == len(set(counting.commits)) == commits
+        assert run(path, tmp_path / f"job-{batch}", batch=batch).output.read_bytes() == quiet
 
 
 @pytest.mark.parametrize("name", ["kit.tar.zst", *slow("kit.tar", "kit.tar.gz")])

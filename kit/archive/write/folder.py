@@ -99,6 +99,9 @@ class FolderDestination:
             write_all(self._file(slot), frame.encoded)
         slot.length += frame.length
 
+    def commit(self) -> None:
+        """Do nothing: every run of a job begins its folder anew."""
+
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
         """Set the mode and time of the file, and make it durable."""
         self._created_at = mtime

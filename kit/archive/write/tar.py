@@ -169,6 +169,14 @@ class Destination(Protocol):
         """
         ...
 
+    def commit(self) -> None:
+        """Have what was added so far recorded, so that a resumed run need not do it again, once the disk has it.
+
+        Raises:
+            OutputError: An earlier batch could not be written.
+        """
+        ...
+
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
         """End a slot; ``mtime`` is the time of a changed or new member, and a carried one keeps its own."""
         ...
@@ -233,6 +241,10 @@ class ArchiveDestination:
         """See :class:`Destination`."""
         slot.extents.append(self._spool.write(frame, piece=piece))
         slot.length += frame.length
+
+    def commit(self) -> None:
+        """See :class:`Destination`."""
+        self._spool.commit()
 
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
         """Add the header and padding of a changed or new member."""
@@ -325,6 +337,9 @@ class CountingDestination:
         """See :class:`Destination`."""
         slot.length += frame.length
         self.encoded += len(frame.encoded)
+
+    def commit(self) -> None:
+        """See :class:`Destination`."""
 
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
         """See :class:`Destination`."""

@@ -318,6 +318,9 @@ class _KeptMembers:
         if slot.path in self.files:
             self.files[slot.path].append(frame.encoded)
 
+    def commit(self) -> None:
+        """See :class:`Destination`."""
+
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
         """Nothing follows a body."""
 

@@ -94,6 +94,7 @@ def transform_kit(
         defer=defer | files.keys(),
         leaves=base.leaves,
         importing=base.importing,
+        batch_documents=request.environment.batch_documents,
     )
     destination = passes.first()
     with kit.pipeline(Stage.REWRITE) as pipeline:

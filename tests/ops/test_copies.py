@@ -11,6 +11,7 @@ import bson
 import pytest
 from hypothesis import given, strategies as st
 
+from hardening.copies import plant
 from kit.documents import Run
 from kit.encryption.copies import (
     LONG,
@@ -113,6 +114,10 @@ def test_a_limit_needs_what_the_search_needs(vault: Vault) -> None:
         assert outcome.code == 64
         assert "--most-copies needs --deep and --keyring" in outcome.err
     assert vault.verify(path, options=("--deep", "--most-copies", 0)).code == 64
+
+
+def test_all_that_is_planted_is_found_and_nothing_where_nothing_is(tmp_path: Path) -> None:
+    assert plant(tmp_path, 30, seed=7) == (0, 30, 30)
 
 
 def test_without_keys_nothing_is_searched_for(vault: Vault) -> None:

@@ -77,6 +77,8 @@ class EditedFile:
     """A member that is no collection, and that a transform changed: proven, and as it is to be stored."""
 
     stored: bytes
+    base_stored: bytes
+    """As the base has it."""
     base_content: Sha256
     content: Sha256
     """Digests of what it held and holds, without the member's own codec."""

@@ -69,7 +69,10 @@ def edit_metadata(reader: KitReader, survey: Survey, transforms: Sequence[Transf
         edited = _edit(editing, content, str(path))
         if edited != content:
             found[path] = EditedFile(
-                stored=encode(codec, edited), base_content=Sha256.of(content), content=Sha256.of(edited)
+                stored=encode(codec, edited),
+                base_stored=survey.kept[path],
+                base_content=Sha256.of(content),
+                content=Sha256.of(edited),
             )
     return found
 

@@ -47,6 +47,8 @@ class Undoing:
     transforms: tuple[Transform, ...]
     members: Mapping[MemberPath, UndoneMember]
     metadata: frozenset[MemberPath]
+    metadata_before: Mapping[MemberPath, bytes]
+    """Compressed metadata as it was, by the record; nothing of it is believed."""
     copied: Mapping[MemberPath, tuple[ProjectingTransform, CollectionMember]]
     """By source: by which transform, and into which member."""
 
@@ -140,7 +142,7 @@ def undo_step(reader: KitReader, survey: Survey, pipeline: Pipeline, undoing: Un
         where = str(member.path)
         if member.path in undoing.metadata:
             stored = read_whole(member, body, reader.limits)
-            found.members[member.path] = _undo_metadata(reader, undoing.transforms, member.path, stored)
+            found.members[member.path] = _undo_metadata(reader, undoing, member.path, stored)
         collection = survey.collections.get(member.path)
         takers = _takers(undoing, collection, found) if collection is not None else ()
         if collection is None or not takers:
@@ -169,14 +171,21 @@ def _takers(
     return tuple(takers)
 
 
-def _undo_metadata(reader: KitReader, transforms: Sequence[Transform], path: MemberPath, stored: bytes) -> Undone:
+def _undo_metadata(reader: KitReader, undoing: Undoing, path: MemberPath, stored: bytes) -> Undone:
     codec = next(codec for codec in reversed(Codec) if path.text.endswith(codec.value))
     content: bytes | None = content_of_kept(reader, path, codec, stored)
-    for transform in reversed([one for one in transforms if one.edits_metadata]):
+    for transform in reversed([one for one in undoing.transforms if one.edits_metadata]):
         content = transform.unedit_metadata(content) if content is not None else None
     if content is None:
         return Undone(failed=1)
-    return Undone(content=Sha256.of(content), stored=None if codec is Codec.NONE else Sha256.of(b""))
+    if codec is Codec.NONE:
+        return Undone(content=Sha256.of(content))
+    before = undoing.metadata_before.get(path)
+    if before is None:
+        return Undone(content=Sha256.of(content), stored=Sha256.of(b""))
+    if content_of_kept(reader, path, codec, before) != content:
+        return Undone(failed=1)
+    return Undone(content=Sha256.of(content), stored=Sha256.of(before))
 
 
 class _Undoer:

@@ -23,6 +23,7 @@ from kit.manifest.provenance import PatchStatement, parse_statement
 from kit.manifest.reshape_record import (
     EndOfMove,
     MemberWays,
+    MetadataBefore,
     Move,
     RecordedTransform,
     ReshapeRecord,
@@ -52,6 +53,7 @@ __all__ = [
     "Location",
     "Manifest",
     "MemberWays",
+    "MetadataBefore",
     "Move",
     "PatchStatement",
     "RawLinksetCoverage",

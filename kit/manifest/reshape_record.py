@@ -7,6 +7,8 @@ lineage and the signed statement name it by digest. Law: ``parse_record(r.to_byt
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -75,6 +77,36 @@ class MemberWays:
     def to_json(self) -> dict[str, Any]:
         """Return the value for ``strict_json.canonical``."""
         return {"name": str(self.path), "ways": [list(one) for one in self.ways]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataBefore:
+    """Compressed metadata that the step edited, byte for byte as it was."""
+
+    path: MemberPath
+    stored: bytes
+
+    @classmethod
+    def parse(cls, value: object, place: str) -> Self:
+        """Return the part of a parsed value.
+
+        Raises:
+            ManifestError: It is not exactly ``{name, stored}``, or the bytes are not in base64.
+        """
+        fields = ManifestFields.of(value, place)
+        fields.exactly(("name", "stored"))
+        text = fields.text("stored")
+        try:
+            stored = binascii.a2b_base64(text.encode(), strict_mode=True)
+        except ValueError as error:
+            raise ManifestError(f"{place}.stored: is no base64") from error
+        if base64.b64encode(stored).decode() != text:
+            raise ManifestError(f"{place}.stored: is no canonical base64")
+        return cls(path=fields.member_path("name"), stored=stored)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value for ``strict_json.canonical``."""
+        return {"name": str(self.path), "stored": base64.b64encode(self.stored).decode()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +224,8 @@ class ReshapeRecord:
     """By group."""
     omitted_groups: int = 0
     """Groups of the sample that there was no room for."""
+    metadata: tuple[MetadataBefore, ...] = ()
+    """By path: compressed metadata before it was edited, where there was room for it."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON value."""
@@ -202,6 +236,7 @@ class ReshapeRecord:
             "moves": [one.to_json() for one in self.moves],
             "samples": [one.to_json() for one in self.samples],
             "omittedGroups": self.omitted_groups,
+            **({"metadata": [one.to_json() for one in self.metadata]} if self.metadata else {}),
         }
 
     def to_bytes(self) -> bytes:
@@ -225,7 +260,7 @@ def parse_record(data: bytes, *, where: str, limits: Limits | None = None) -> Re
 
 
 def _record(fields: ManifestFields) -> ReshapeRecord:
-    fields.exactly(("schemaVersion", "transforms", "members", "moves", "samples", "omittedGroups"))
+    fields.exactly(("schemaVersion", "transforms", "members", "moves", "samples", "omittedGroups"), ("metadata",))
     if fields.text("schemaVersion") != SCHEMA_VERSION:
         raise ManifestError(f"schemaVersion: {SCHEMA_VERSION!r} is expected")
 
@@ -238,4 +273,5 @@ def _record(fields: ManifestFields) -> ReshapeRecord:
         moves=tuple(Move.parse(*one) for one in each("moves")),
         samples=tuple(SampledGroup.parse(*one) for one in each("samples")),
         omitted_groups=fields.integer("omittedGroups"),
+        metadata=tuple(MetadataBefore.parse(*one) for one in each("metadata")) if "metadata" in fields.members else (),
     )

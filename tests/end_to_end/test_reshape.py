@@ -490,8 +490,40 @@ def test_a_validator_is_tightened_in_a_later_step(reshape: Reshaping, desk: Desk
     assert {name for name in chosen if found[name] != chosen[name]} == {METADATA + suffix}
     verdict = desk.verify(output, options=("--deep",))
     assert verdict.code == 0, verdict
-    assert ("no other byte" in verdict.out) == (suffix == ""), verdict
-    assert ("is not proven: " in verdict.out) == (suffix != ""), verdict
+    assert "no other byte" in verdict.out, verdict
+    assert "not proven" not in verdict.out, verdict
+    altered = forged(desk, output, lambda found: found.update(another(found, METADATA + suffix)))
+    refused = desk.verify(altered, options=("--deep",))
+    assert refused.code == 2, refused
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_metadata_that_was_never_signed_is_no_proof(reshape: Reshaping, desk: Desk, suffix: str) -> None:
+    chosen = members(note(1, pinned=True))
+    chosen[METADATA + suffix] = kits.stored(METADATA + suffix, chosen.pop(METADATA))
+    outcome, output = reshape(REQUIRE, base=desk.kit(chosen))
+    assert outcome.code == 0, outcome
+    path = METADATA + suffix
+
+    def lie(found: kits.Members) -> None:
+        """Change the metadata, and put on record that it was so before."""
+        found.update(another(found, path))
+        record = json.loads(found[RECORD])
+        (kept,) = record["metadata"]
+        was = kits.plain(base64.b64decode(kept["stored"]), path).replace(b'"indexes":[]', b'"indexes":[ ]')
+        kept["stored"] = base64.b64encode(kits.stored(path, was)).decode()
+        found[RECORD] = kits.to_json(record)
+
+    refused = desk.verify(forged(desk, output, lie), options=("--deep",))
+    assert refused.code == 2, refused
+    assert "was signed for it" in refused.out + refused.err, refused
+
+
+def another(found: kits.Members, path: str) -> kits.Members:
+    """Return the metadata with one byte more."""
+    content = kits.plain(found[path], path)
+    assert b'"indexes":[]' in content
+    return {path: kits.stored(path, content.replace(b'"indexes":[]', b'"indexes":[ ]'))}
 
 
 def test_a_collection_is_selected_by_its_own_name_only(reshape: Reshaping) -> None:

@@ -32,6 +32,7 @@ from kit.manifest import (
     Location,
     Manifest,
     MemberWays,
+    MetadataBefore,
     Move,
     PatchStatement,
     RawLinksetCoverage,
@@ -360,6 +361,10 @@ MOST_GROUPS: Final = 1_000
 """Groups of a sample that are put on record; a person reads them."""
 
 
+MOST_METADATA: Final = 1 << 20
+"""Bytes of compressed metadata that are put on record as they were."""
+
+
 def make_record(transforms: Sequence[Transform], done: Rewrite) -> ReshapeRecord | None:
     """Return the record of a step; None where its transforms ask for none."""
     if not any(transform.is_recorded for transform in transforms):
@@ -382,6 +387,11 @@ def make_record(transforms: Sequence[Transform], done: Rewrite) -> ReshapeRecord
             for owner, workspace, product in [group]
         ),
         omitted_groups=max(0, len(groups) - MOST_GROUPS),
+        metadata=tuple(
+            MetadataBefore(path=path, stored=edited.base_stored)
+            for path, edited in sorted(done.files.items())
+            if path.text.endswith((".gz", ".zst")) and len(edited.base_stored) <= MOST_METADATA
+        ),
     )
 
 

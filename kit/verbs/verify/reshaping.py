@@ -131,6 +131,7 @@ def _undoing(
             if one.path in members and any(transform.handles(members[one.path].name) for transform in transforms)
         },
         metadata=edited & changed,
+        metadata_before={one.path: one.stored for one in last.record.metadata},
         copied={move.source.path: _copy(move, transforms, members) for move in last.record.moves},
     )
 
@@ -204,6 +205,12 @@ def _compare_member(last: _Last, path: MemberPath, undone: Undone | None) -> Ite
         signed = entry.sha256
     elif stated is not None:
         signed = stated.base_sha256
+    elif any(one.path == path for one in last.record.metadata):
+        if undone.stored != entry.sha256:
+            raise DigestError(
+                f"the record has {undone.stored} as what it was, but {entry.sha256} was signed for it", where=where
+            )
+        return
     else:
         yield path, _STATED.format(path)
         return

@@ -14,7 +14,8 @@ import hashlib
 import hmac
 from typing import Final
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from kit.documents import Kind
@@ -83,7 +84,7 @@ def seal(key: DataKey, kind: int, value: bytes, vector: bytes | None = None) -> 
     if vector is None:
         vector = _mac(vector_key, associated, _bits(associated), value)[:CSFLE_IV_BYTES]
     padder = PKCS7(_BLOCK_BITS).padder()
-    encryptor = Cipher(algorithms.AES(cipher_key), modes.CBC(vector)).encryptor()
+    encryptor = Cipher(AES(cipher_key), modes.CBC(vector)).encryptor()
     ciphertext = encryptor.update(padder.update(value) + padder.finalize()) + encryptor.finalize()
     return Envelope(
         profile=Profile.CSFLE,
@@ -111,7 +112,7 @@ def unseal(key: DataKey, envelope: Envelope) -> bytes:
     expected = _mac(mac_key, associated, envelope.iv, envelope.ciphertext, _bits(associated))[:CSFLE_TAG_BYTES]
     if not hmac.compare_digest(expected, envelope.tag):
         raise EnvelopeError(f"does not open under data key {envelope.dek_id}: altered, or not sealed under this key")
-    decryptor = Cipher(algorithms.AES(cipher_key), modes.CBC(envelope.iv)).decryptor()
+    decryptor = Cipher(AES(cipher_key), modes.CBC(envelope.iv)).decryptor()
     unpadder = PKCS7(_BLOCK_BITS).unpadder()
     try:
         padded = decryptor.update(envelope.ciphertext) + decryptor.finalize()

@@ -9,6 +9,7 @@ and the keyring must open all that the result holds. Steps and points follow fro
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -58,6 +59,10 @@ class Killed:
     faults: tuple[str, ...]
 
 
+def _digest(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
 class Site:
     """A folder with a sealed kit and its keyring, in which a key is replaced in place."""
 
@@ -68,8 +73,9 @@ class Site:
             one.mkdir(parents=True)
         self._identity = pyrage.x25519.Identity.generate()
         key, private, public = kits.write_keys(keys)
+        # Digests do not compress: a small archive of so many documents would be refused as a bomb (work_bytes).
         notes = (
-            {"_id": n, "workspaceId": "w", "userId": (LEAKED, "bob")[n % 2], "body": f"{PLAINTEXT} {n}"}
+            {"_id": n, "workspaceId": "w", "userId": (LEAKED, "bob")[n % 2], "body": f"{PLAINTEXT} {_digest(n)}"}
             for n in range(2 * values)
         )
         bodies = {"dump/notelett/notes.bson": kits.collection(notes)}

@@ -242,6 +242,9 @@ def test_a_retired_key_opens_what_it_sealed_and_the_next_run_makes_another(vault
     states = {dek["dekId"]: (dek["state"], dek["uses"]) for dek in deks(vault.keyring)}
     assert states.pop(old["dekId"]) == ("retired", old["uses"])
     assert [state for state, _ in states.values()] == ["active"]
+    shown = kit("keyring", "show", vault.keyring).out
+    assert f"{old['dekId']}  retired, {old['uses']:,} uses" in shown
+    assert "  active, " in shown
 
 
 def test_retiring_again_changes_nothing_and_an_unknown_key_retires_no_other(vault: Vault) -> None:

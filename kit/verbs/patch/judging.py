@@ -7,7 +7,7 @@ provable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
@@ -23,14 +23,15 @@ from kit.engine.reading import Survey
 from kit.engine.rewrite import Rewrite
 from kit.engine.survey import survey
 from kit.errors import DigestError, KitError, LimitError, OutputError, StoppedError, UntrustedError, UsageError
-from kit.manifest import AppliedMigration, LinkKind, Manifest, Shape, SnapshotsOrigin
+from kit.manifest import AppliedMigration, Manifest, Shape, SnapshotsOrigin
 from kit.migrations import Migration, Validation
 from kit.output.commit import KitPlaces
 from kit.output.scratch import real_path
 from kit.transforms.protocol import KeyedTransform, Transform
 from kit.trust import Anchor
-from kit.values import NAMED, CollectionFormat, MemberPath, Sha256
+from kit.values import NAMED, MemberPath, Sha256
 from kit.verbs.jobs import Finished
+from kit.verbs.patch.changeable import check_changeable
 from kit.verbs.patch.generation import Generation, stated_rollback
 from kit.verbs.patch.request import Output, PatchReport, PatchRequest
 from kit.verbs.patch.snapshots import gather_snapshots
@@ -153,11 +154,7 @@ def read_base(
         )
         judged = judge_kit(kit, expectation, stage=Stage.REWRITE if meanwhile else Stage.SURVEY, read=read)
     judged.require(but=_ignored_obligations(request))
-    _require_place(kit, judged.manifest)
-    _refuse_dumps(judged.survey)
-    _require_texts(judged.survey, transforms)
-    if judged.sidecars.archive is None:
-        _refuse_linked(judged.survey, judged.manifest, transforms)
+    check_changeable(judged, transforms)
     return Base(
         survey=judged.survey,
         sidecars=judged.sidecars,
@@ -170,76 +167,6 @@ def read_base(
         leaves=leaves if wanted_roots(request, judged.manifest) else None,
         lacks_roots=request.merkle is True and _lacks_roots(judged.manifest, judged.survey),
     )
-
-
-def _require_place(kit: OpenKit, manifest: Manifest) -> None:
-    """Check that the new manifest has a place for what the migration declares.
-
-    Raises:
-        UsageError: It has not, so nobody could know how to read the collections.
-    """
-    declared = kit.reader.declared.declared
-    if declared and manifest.shape is Shape.FOREIGN:
-        raise UsageError(
-            "is declared by the migration, and the manifest, which is of a foreign shape, cannot state it",
-            where=str(min(declared)),
-            hint="kit create --help",
-        )
-
-
-def _refuse_dumps(found: Survey) -> None:
-    """Check that no documents stay unpatched because they are in a dump in one stream.
-
-    Raises:
-        UsageError: There is such a dump.
-    """
-    if found.dumps:
-        raise UsageError(
-            "is a dump of mongodump --archive, whose collections are not read where it is a member",
-            where=str(min(found.dumps)),
-            hint="its publisher can make a kit of the dump: kit create --help",
-        )
-
-
-def _require_texts(found: Survey, transforms: Sequence[Transform]) -> None:
-    """Check that in collections of text, elements are only appended and values sealed.
-
-    Raises:
-        UsageError: A transform does something else in one.
-    """
-    texts = {path: one for path, one in found.collections.items() if one.format is not CollectionFormat.BSON}
-    for path, collection in sorted(texts.items()):
-        for transform in transforms:
-            if not transform.handles(collection.name) or transform.appends is not None:
-                continue
-            if transform.keyed is None:
-                what, hint = transform.name, "--transform raw-linkset and encrypt-fields can"
-            elif not transform.keyed.profile.is_subdocument:
-                what = f"{transform.name} --profile {transform.keyed.profile}"
-                hint = "the profiles bound and compat can"
-            else:
-                continue
-            raise UsageError(
-                f"is a collection in the format {collection.format}, in which {what} cannot change documents",
-                where=str(path),
-                hint=f"{hint}: an element is added at the end, or a subdocument takes the place of a value",
-            )
-
-
-def _refuse_linked(found: Survey, manifest: Manifest, transforms: Sequence[Transform]) -> None:
-    """Refuse to change a file of a folder that a listed hard link names: the link is a file there and would not change.
-
-    Raises:
-        UsageError: There is one.
-    """
-    for link in manifest.links or ():
-        collection = found.collections.get(MemberPath(link.target)) if link.kind is LinkKind.HARD else None
-        if collection is not None and any(transform.handles(collection.name) for transform in transforms):
-            raise UsageError(
-                f"is {link}, which the patch may change, and a file of its own in a folder",
-                where=str(link.path),
-                hint="patch the archive that the folder was unpacked from",
-            )
 
 
 def _ignored_obligations(request: PatchRequest) -> frozenset[int]:

@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_rolled_mark_is_that_of_its_window() {
         let data: Vec<u8> = (0..200u32).map(|at| u8::try_from(at * at % 251).unwrap()).collect();
-        let point = 0x1234_5678_9abc_def;
+        let point = 0x0123_4567_89ab_cdef;
         let bits = set(&[0; 1 << 13], &[mark(&data[70..95], point)]).unwrap();
         assert_eq!(windows(&data, 25, point, Filter::new(&bits).unwrap()), [70]);
         assert_eq!(windows(&data[..24], 25, point, Filter::new(&bits).unwrap()), [0; 0]);

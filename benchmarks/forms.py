@@ -1,7 +1,8 @@
 """Compares what a patch derives from one set of documents in every form in which people have it.
 
-Each kit given is unpacked. Its documents are written as BSON, as JSON lines compressed by zstd, and as one JSON array.
-A kit is made of each and patched. Prints a table: documents, those that changed, and whether every form gave the same.
+Each kit given is unpacked. Its documents are written as a folder of BSON, as mongodump --archive writes them, as JSON
+lines compressed by zstd, and as one JSON array. A kit is made of each and patched. Prints a table: documents, those
+that changed, and whether every form gave the same.
 
     benchmarks/forms.py KIT.tar.zst …
 """
@@ -24,7 +25,8 @@ from bson.json_util import JSONMode, JSONOptions, dumps
 
 ROOT = Path(__file__).resolve().parents[1]
 _RELAXED = JSONOptions(json_mode=JSONMode.RELAXED)
-FORMS = ("bson", "jsonl.zst", "json")
+FORMS = ("bson", "archive", "jsonl.zst", "json")
+"""The archive is written from the kit of the form before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +63,12 @@ def compare(archive: Path, folder: Path) -> Compared:
 
 
 def _patched(sources: dict[str, list[dict[str, Any]]], form: str, folder: Path, key: Path) -> Iterator[tuple[Any, Any]]:
-    source = folder / "source"
+    source, public = folder / "source", key.with_suffix(".pub.pem")
     words: list[object] = []
+    if form == "archive":
+        folder.mkdir()
+        kit("extract", folder.with_name("bson") / "kit.tar", "--trusted-key", public, "-o", source, "--archive")
+        sources = {}
     for name, documents in sources.items():
         path = f"{name.removesuffix('.bson')}.{form}"
         (source / path).parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +78,6 @@ def _patched(sources: dict[str, list[dict[str, Any]]], form: str, folder: Path, 
             how = "json" if form == "json" else "ndjson"
             words += ["--collection", f"{path}={how}:{database}.{collection.removesuffix('.bson')}"]
     kit("create", source, "-o", folder / "kit.tar", "--bundle-id", "forms", "--signing-key", key, *words)
-    public = key.with_suffix(".pub.pem")
     kit("patch", folder / "kit.tar", "-o", folder / "new.tar", "--trusted-key", public, "--signing-key", key)
     kit("verify", folder / "new.tar", "--trusted-key", public, "--deep")
     kit("extract", folder / "new.tar", "--trusted-key", public, "-o", folder / "out", *_format(form))
@@ -83,7 +88,7 @@ def _patched(sources: dict[str, list[dict[str, Any]]], form: str, folder: Path, 
 
 
 def _format(form: str) -> tuple[str, str]:
-    return "--format", "bson" if form == "bson" else "json"
+    return "--format", "bson" if form in {"bson", "archive"} else "json"
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

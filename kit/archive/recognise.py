@@ -40,6 +40,7 @@ COMMANDS = {
     FileKind.PRIVATE_KEY: "kit keys show {}",
     FileKind.PROOF: "kit prove --check {}",
     FileKind.RECEIPT: "kit receipt show {}",
+    FileKind.COMPARISON: "kit receipt show {}",
     FileKind.APPROVAL: "kit approval show {}",
     FileKind.POLICY: "kit trust show {}",
     FileKind.STATE: "it belongs to a policy: kit trust show POLICY",

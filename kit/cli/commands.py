@@ -106,7 +106,7 @@ HOMES: Final = {
     "verify": Home("verify.verify_command", "Verify offline that KIT is what trusted keys signed."),
     "compare": Home("databases.compare.compare_command", "Show whether a database has exactly the documents of KIT."),
     "jobs": Home("resuming.jobs_command", "List the unfinished jobs in FOLDER or in the current one."),
-    "receipt": Home("publishing.receipt.receipt_group", "Show and verify receipts of kit verify."),
+    "receipt": Home("publishing.receipt.receipt_group", "Show and verify receipts of kit verify and kit compare."),
     "rollback": Home("site.rollback_command", "Restore the kit that an in-place patch or delta replaced."),
     "prove": Home("documents.prove_command", "Prove that KIT contains a document, or that it does not."),
     "extract": Home("documents.extract_command", "Write documents of KIT into files that stock tools read."),

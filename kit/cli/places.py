@@ -222,7 +222,8 @@ def require_kinds(inputs: Iterable[Expected], context: click.Context) -> None:
     """
     from kit.archive.recognise import recognise
 
-    wrong = [(one, found) for one in inputs if (found := recognise(one.path)) not in {None, one.kind}]
+    known = ((one, recognise(one.path)) for one in inputs)
+    wrong = [(one, found) for one, found in known if found is not None and not found.is_a(one.kind)]
     if not wrong:
         return
     (first, found), *others = wrong

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.reports.text import SCHEMA_VERSION
 from kit.transforms.coverage import NO_TENANT
+from kit.verbs.comparison_receipt import ComparisonReceipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +86,9 @@ def created_json(report: CreateReport) -> dict[str, Any]:
 def receipt_lines(report: ReceiptReport) -> Iterator[str]:
     """Yield the lines of the report of a receipt."""
     receipt = report.receipt
+    if isinstance(receipt, ComparisonReceipt):
+        yield from _comparison_lines(report, receipt)
+        return
     for name, digest in sorted(receipt.subjects.items()):
         yield f"about:      {name}, SHA-256 {digest}"
     yield f"bundle:     {receipt.bundle or '(no bundle id)'}"
@@ -108,6 +112,32 @@ def receipt_lines(report: ReceiptReport) -> Iterator[str]:
         yield f"genuine: the kit was found {verdict}"
     else:
         yield f"not verified: it claims that the kit was found {verdict} (kit receipt verify)"
+
+
+def _comparison_lines(report: ReceiptReport, receipt: ComparisonReceipt) -> Iterator[str]:
+    for name, digest in sorted(receipt.subjects.items()):
+        yield f"about:      {name}, SHA-256 {digest}"
+    yield f"bundle:     {receipt.bundle or '(no bundle id)'}"
+    yield f"compared:   {receipt.at}, a {receipt.source}, with {' '.join(receipt.tool)}"
+    yield f"policy:     SHA-256 {receipt.policy}{_policy(report)}"
+    yield from _signers(report)
+    if receipt.allowed_fields:
+        yield f"allowed:    {', '.join(receipt.allowed_fields)}"
+    if receipt.is_order_free:
+        yield "order:      fields may be in another"
+    yield ""
+    for one in receipt.collections:
+        counts = ", ".join(f"{count:,} {standing}" for standing, count in one.documents.items() if count)
+        yield f"  {one.name}: {counts or 'no documents'}"
+    yield ""
+    if report.kit is not None:
+        same = "packed otherwise, with the same manifest and files" if report.kit.value == "manifest" else None
+        yield f"the kit is that of the receipt: {same or _KITS[report.kit.value]}"
+    verdict = "what was signed" if receipt.passed else "something else than what was signed"
+    if report.signers:
+        yield f"genuine: the {receipt.source} was found to be {verdict}"
+    else:
+        yield f"not verified: it claims that the {receipt.source} was found to be {verdict} (kit receipt verify)"
 
 
 def _policy(report: ReceiptReport) -> str:

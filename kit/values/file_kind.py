@@ -28,6 +28,10 @@ class FileKind(enum.Enum):
     PAGE = "a report page"
     SCRIPT = "a verification script"
 
+    def is_a(self, kind: FileKind) -> bool:
+        """Return whether it serves where ``kind`` is expected: itself, and one receipt for the other."""
+        return self is kind or (self, kind) == (FileKind.COMPARISON, FileKind.RECEIPT)
+
     @property
     def is_key(self) -> bool:
         """Return whether it is a key that signs or verifies."""

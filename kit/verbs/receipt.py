@@ -3,7 +3,7 @@
 Reads what :mod:`kit.verbs.verify.receipt` writes. Laws: ``parse_receipt(r.to_bytes(), where=…) == r``; nothing of a
 receipt counts before a key that may sign receipts has signed it; the signer is the verifier that the receipt names. A
 kit is the one of a receipt if its archive has the same bytes, or if it has the same manifest, signatures and
-statements, and every file of the manifest.
+statements, and every file of the manifest. A receipt of a comparison names no signatures and statements.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from kit.trust import Anchor, Occasion, Role, Subject, narrow, open_envelope
 from kit.values import Limits, Sha256
 from kit.values.fields import Fields
 from kit.values.strict_json import parse
+from kit.verbs.compare.receipt import PREDICATE_TYPE as COMPARISON_TYPE
+from kit.verbs.comparison_receipt import ComparisonReceipt, comparison_of
+from kit.verbs.statement_fields import behind, digest_of, objects, policy, require, resources, texts, tool
 from kit.verbs.verify.judged import judge_kit
 from kit.verbs.verify.judgement import Expectation, Status
 from kit.verbs.verify.kits import Environment, open_with_workers
@@ -57,7 +60,8 @@ class KitMatch(enum.StrEnum):
     ARCHIVE = "archive"
     """The archive has the same bytes."""
     MANIFEST = "manifest"
-    """Packed otherwise; manifest, signatures and statements have the same bytes, and every file its digest."""
+    """Packed otherwise; the manifest has the same bytes, and every file its digest. So have signatures and statements,
+    of which a receipt of a comparison has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +80,7 @@ class ReceiptReport:
     """
 
     path: Path
-    receipt: Receipt
+    receipt: Receipt | ComparisonReceipt
     statement: Mapping[str, Any]
     signers: tuple[str, ...]
     claimed: tuple[str, ...]
@@ -86,9 +90,12 @@ class ReceiptReport:
 
     @property
     def failure(self) -> KitError | None:
-        """The error of a receipt of a refused kit: nobody should take it for a verdict that the kit is valid."""
+        """The error of a receipt of a refused kit, or of other documents: nobody should take it for the opposite."""
         if self.receipt.passed:
             return None
+        if isinstance(self.receipt, ComparisonReceipt):
+            failure = self.receipt.failure
+            return failure.inside(str(self.path)) if failure is not None else None
         failed = [f"{name}: {detail}" for _, name, status, detail in self.receipt.obligations if status == "failed"]
         return UntrustedError(
             f"the kit of the receipt was refused: {failed[0] if failed else ''}", where=str(self.path)
@@ -166,7 +173,7 @@ def verify_receipt(request: ReceiptRequest) -> ReceiptReport:
     )
 
 
-def _subject(receipt: Receipt, manifest: Manifest | None = None) -> Subject:
+def _subject(receipt: Receipt | ComparisonReceipt, manifest: Manifest | None = None) -> Subject:
     found = Subject(what="the receipt", role=Role.AUDITOR, bundle_id=receipt.bundle)
     if manifest is None:
         return found
@@ -183,7 +190,9 @@ def _report(path: Path, data: bytes, payload: bytes, *, signers: tuple[str, ...]
     )
 
 
-def _match(kit: Path, receipt: Receipt, environment: Environment) -> tuple[KitMatch, Manifest | None]:
+def _match(
+    kit: Path, receipt: Receipt | ComparisonReceipt, environment: Environment
+) -> tuple[KitMatch, Manifest | None]:
     """Recognise a kit; return its manifest, too, where it can be read.
 
     Raises:
@@ -203,19 +212,20 @@ def _match(kit: Path, receipt: Receipt, environment: Environment) -> tuple[KitMa
         if is_archive:
             return KitMatch.ARCHIVE, judged.manifest
         judged.require(but=_ABOUT_SIGNERS, where=str(kit))
-        if {str(path): digest for path, digest in judged.judgement.attestations.items()} != dict(receipt.inputs):
+        found = {str(path): digest for path, digest in judged.judgement.attestations.items()}
+        if isinstance(receipt, Receipt) and found != dict(receipt.inputs):
             raise DigestError("has other signatures or statements than those that were verified", where=str(kit))
     return KitMatch.MANIFEST, judged.manifest
 
 
-def _check_page(page: Path, receipt: Receipt) -> bool:
+def _check_page(page: Path, receipt: Receipt | ComparisonReceipt) -> bool:
     """Return True for the page that a receipt names.
 
     Raises:
         DigestError: It is another, or the receipt names none.
         UnreadableError: It cannot be read.
     """
-    if receipt.page is None:
+    if isinstance(receipt, ComparisonReceipt) or receipt.page is None:
         raise DigestError("the receipt names no page", where=str(page), hint="kit verify --html F --receipt F")
     if Sha256.of(_read(page)) != receipt.page.sha256:
         raise DigestError("is not the page of the receipt", where=str(page))
@@ -243,22 +253,23 @@ def _parsed(payload: bytes, where: str) -> dict[str, Any]:
     return value
 
 
-def parse_receipt(payload: bytes, *, where: str) -> Receipt:
-    """Return the receipt of the exact bytes that are signed.
+def parse_receipt(payload: bytes, *, where: str) -> Receipt | ComparisonReceipt:
+    """Return the receipt of the exact bytes that are signed: of a verification, or of a comparison.
 
     Raises:
         ContentError: They are not of the schema, or a verdict and its levels contradict each other.
     """
     try:
-        return _receipt(Fields.of(_parsed(payload, where), "receipt"))
+        whole = Fields.of(_parsed(payload, where), "receipt")
+        return comparison_of(whole) if whole.members.get("predicateType") == COMPARISON_TYPE else _receipt(whole)
     except ContentError as error:
         raise (error if error.where else error.inside(where)) from error.__cause__
 
 
 def _receipt(whole: Fields) -> Receipt:
     whole.exactly(("_type", "subject", "predicateType", "predicate"))
-    _require(whole, "_type", STATEMENT_TYPE)
-    _require(whole, "predicateType", PREDICATE_TYPE)
+    require(whole, "_type", STATEMENT_TYPE)
+    require(whole, "predicateType", PREDICATE_TYPE)
     predicate = whole.object("predicate")
     predicate.exactly(
         (
@@ -270,7 +281,7 @@ def _receipt(whole: Fields) -> Receipt:
     verifier = predicate.object("verifier")
     verifier.exactly(("id", "version"))
     result = predicate.text("verificationResult")
-    levels = tuple(_texts(predicate, "verifiedLevels"))
+    levels = tuple(texts(predicate, "verifiedLevels"))
     passed = result == "PASSED"
     if result not in {"PASSED", "FAILED"}:
         raise predicate.refusal(f"verificationResult {result[:80]!r} is neither PASSED nor FAILED")
@@ -279,17 +290,17 @@ def _receipt(whole: Fields) -> Receipt:
     if passed == ("FAILED" in levels) or (not passed and levels != ("FAILED",)):
         raise predicate.refusal("result and levels contradict each other")
     return Receipt(
-        subjects=dict(_resources(whole, "subject", "name")),
-        verifier=_behind(verifier, "id", VERIFIER_URI),
-        tool=_tool(verifier.object("version")),
+        subjects=dict(resources(whole, "subject", "name")),
+        verifier=behind(verifier, "id", VERIFIER_URI),
+        tool=tool(verifier.object("version")),
         at=predicate.timestamp("timeVerified"),
-        bundle=_behind(predicate, "resourceUri", BUNDLE_URI) or None,
-        policy=_policy(predicate.object("policy")),
-        inputs=dict(_resources(predicate, "inputAttestations", "uri")),
+        bundle=behind(predicate, "resourceUri", BUNDLE_URI) or None,
+        policy=policy(predicate.object("policy")),
+        inputs=dict(resources(predicate, "inputAttestations", "uri")),
         passed=passed,
         levels=levels if passed else (),
-        obligations=tuple(map(_obligation, _objects(predicate, OBLIGATIONS))),
-        steps=tuple(map(_step, _objects(predicate, STEPS))) if STEPS in predicate.members else (),
+        obligations=tuple(map(_obligation, objects(predicate, OBLIGATIONS))),
+        steps=tuple(map(_step, objects(predicate, STEPS))) if STEPS in predicate.members else (),
         appended=_appended(predicate.object(APPENDED)) if APPENDED in predicate.members else None,
         tenants=_tenants(predicate) if TENANTS in predicate.members else None,
         coverage=_coverage(predicate.object(COVERAGE)) if COVERAGE in predicate.members else None,
@@ -297,76 +308,21 @@ def _receipt(whole: Fields) -> Receipt:
     )
 
 
-def _require(fields: Fields, name: str, due: str) -> None:
-    if fields.text(name) != due:
-        raise fields.refusal(f"{name}: {due} is expected")
-
-
-def _behind(fields: Fields, name: str, prefix: str) -> str:
-    text = fields.text(name)
-    if not text.startswith(prefix):
-        raise fields.refusal(f"{name}: {prefix}… is expected")
-    return text.removeprefix(prefix)
-
-
 def _is_level(text: str) -> bool:
     rest = text.removeprefix("OFFLINE_KIT_")
     return rest not in {text, ""} and all("A" <= char <= "Z" or char == "_" for char in rest)
 
 
-def _texts(fields: Fields, name: str) -> list[str]:
-    items = fields.items(name)
-    if not all(isinstance(item, str) for item in items):
-        raise fields.refusal(f"{name}: a list of texts is expected")
-    return items
-
-
 def _tenants(fields: Fields) -> tuple[str, ...]:
-    tenants = tuple(_texts(fields, TENANTS))
+    tenants = tuple(texts(fields, TENANTS))
     if not tenants:
         raise fields.refusal(f"{TENANTS}: is empty")
     return tenants
 
 
-def _objects(fields: Fields, name: str, *, least: int = 1) -> list[Fields]:
-    items = fields.items(name)
-    if len(items) < least:
-        raise fields.refusal(f"{name}: is empty")
-    return [Fields.of(item, f"{fields.place}.{name}[{number}]") for number, item in enumerate(items)]
-
-
-def _digest(fields: Fields) -> Sha256:
-    digest = fields.object("digest")
-    digest.exactly(("sha256",))
-    return digest.digest("sha256")
-
-
-def _resources(fields: Fields, name: str, key: str) -> list[tuple[str, Sha256]]:
-    found = []
-    for item in _objects(fields, name, least=1 if name == "subject" else 0):
-        item.exactly((key, "digest"))
-        found.append((item.text(key), _digest(item)))
-    if len(dict(found)) != len(found):
-        raise fields.refusal(f"{name}: one {key} is there twice")
-    return found
-
-
-def _tool(version: Fields) -> tuple[str, str]:
-    if len(version.members) != 1:
-        raise version.refusal("one program is expected")
-    (name,) = version.members
-    return name, version.text(name)
-
-
-def _policy(policy: Fields) -> Sha256:
-    policy.exactly(("uri", "digest"))
-    policy.text("uri")
-    return _digest(policy)
-
-
 def _page(page: Fields) -> Page:
     page.exactly(("name", "digest"))
-    return Page(name=page.text("name"), sha256=_digest(page))
+    return Page(name=page.text("name"), sha256=digest_of(page))
 
 
 def _obligation(item: Fields) -> tuple[int, str, str, str]:
@@ -379,7 +335,7 @@ def _obligation(item: Fields) -> tuple[int, str, str, str]:
 
 def _step(item: Fields) -> Step:
     item.exactly(("generation", "ground", "differences", "omittedDifferences"))
-    ground, differences = item.members["ground"], tuple(_texts(item, "differences"))
+    ground, differences = item.members["ground"], tuple(texts(item, "differences"))
     if ground is not None and (not isinstance(ground, str) or ground not in _GROUNDS):
         raise item.refusal("ground: documents, statement or null is expected")
     if len(differences) > MAX_DIFFERENCES or not all(differences):

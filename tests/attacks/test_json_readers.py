@@ -141,6 +141,26 @@ RECEIPT = Receipt(
     page=Page(name="kit.html", sha256=Sha256.of(b"h")),
 )
 """With every part that a receipt can have."""
+_SUBJECT = {"name": "offline-manifest.json", "digest": {"sha256": "0" * 64}}
+COMPARISON = {
+    "_type": "https://in-toto.io/Statement/v1",
+    "subject": [_SUBJECT],
+    "predicateType": "urn:offline-kit:comparison:v1",
+    "predicate": {
+        "verifier": {"id": "urn:offline-kit:verifier:auditor", "version": {"offline-kit": "1"}},
+        "timeCompared": "2026-01-02T03:04:05Z",
+        "resourceUri": "urn:offline-kit:bundle:small",
+        "policy": {"uri": "urn:offline-kit:trust-policy", "digest": _SUBJECT["digest"]},
+        "source": "dump",
+        "result": "DIFFERENT",
+        "allowedFields": ["_importedAt"],
+        "orderIsFree": True,
+        "collections": [
+            {"db": "a", "collection": "b"}
+            | dict.fromkeys(("equal", "allowed", "reordered", "changed", "missing", "extra"), 2)
+        ],
+    },
+}
 METADATA = json.dumps(
     {
         "collectionName": "c",
@@ -238,6 +258,7 @@ READERS: dict[str, tuple[Reader, bytes]] = {
         json.dumps(DEFAULT | CHECKLIST).encode(),
     ),
     "receipt": (lambda data: parse_receipt(data, where="k"), RECEIPT.to_bytes()),
+    "comparison receipt": (lambda data: parse_receipt(data, where="k"), json.dumps(COMPARISON).encode()),
     "signature": (jws.claims, json.dumps({"signatures": PARTS}, separators=(",", ":")).encode()),
     "envelope": (dsse.claims, PATCHED[STATEMENT]),
     "proof": (lambda data: Proof.parse(data, where="k"), fuzz_proofs.whole_proof(fuzz_proofs.seeds()[5])),

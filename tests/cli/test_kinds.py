@@ -175,11 +175,16 @@ def test_the_parameters_of_all_verbs_expect_a_kind() -> None:
 def test_each_parameter_refuses_every_other_kind_and_names_it(there: Files) -> None:
     for (name, place), (kind, path) in product(parameters(), there.items()):
         error = refusal(place, path)
-        assert (error is None) == (kind is place.expects), (name, kind)
+        assert (error is None) == (place.expects is not None and kind.is_a(place.expects)), (name, kind)
         if error is not None:
             assert place.expects is not None
             assert (error.what, error.where) == (f"is {kind.value}, not {place.expects.value}", str(path)), name
             assert bool(error.hint) == (kind in COMMANDS), name
+
+
+def test_one_receipt_serves_as_the_other_and_nothing_else_does() -> None:
+    others = {(one, two) for one, two in product(FileKind, FileKind) if one is not two and one.is_a(two)}
+    assert others == {(FileKind.COMPARISON, FileKind.RECEIPT)}
 
 
 def test_each_command_that_is_named_exists() -> None:
@@ -243,7 +248,7 @@ def test_base_and_delta_that_are_swapped_are_put_in_order(desk: Desk, there: Fil
     kit("delta", "squash", delta, base, *squash).refused(9, "hint: BASE and DELTA are swapped\n")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FileKind if kind is not FileKind.RECEIPT])
+@pytest.mark.parametrize("kind", [kind for kind in FileKind if not kind.is_a(FileKind.RECEIPT)])
 def test_what_is_given_as_a_receipt_and_is_none_is_named(kind: FileKind, desk: Desk, there: Files) -> None:
     words = (f"is {kind.value}, not a receipt", COMMANDS[kind].partition("{}")[0] if kind in COMMANDS else "")
     kit("receipt", "show", there[kind]).refused(5, *words)

@@ -13,9 +13,10 @@ import bson
 import pytest
 from jsonschema import Draft202012Validator
 
+from kit.signing import dsse
 from tests import kits
 from tests.commands import ROOT, Outcome, kit
-from tests.end_to_end.desk import Desk
+from tests.end_to_end.desk import Desk, key
 
 DB, NOTES, OTHERS = "notelett", "notelett/notes.bson", "notelett/others.bson"
 Documents = Sequence[Mapping[str, Any] | bytes]
@@ -277,6 +278,43 @@ def test_a_receipt_says_what_was_found_and_who_says_so(
     receipt.write_text("{}")
     compare(desk, signed, place, *signing).refused(74)
     assert receipt.read_text() == "{}"
+
+
+@pytest.mark.parametrize("there", [SIGNED, SIGNED[1:]], ids=["same", "different"])
+def test_a_receipt_is_read_by_who_gets_it(there: Documents, desk: Desk, signed: Path, tmp_path: Path) -> None:
+    place, receipt, code = dump(tmp_path, there), tmp_path / "receipt", 0 if there is SIGNED else 11
+    compare(desk, signed, place, "--receipt", receipt, "--signing-key", desk.keys / "site", "--at", kits.AT)
+    shown = kit("receipt", "show", receipt)
+    assert shown.code == 0
+    assert "not verified: it claims that the dump was found to be" in shown.out
+    read = kit("receipt", "verify", receipt, *desk.trust("site"), "--kit", signed, "--workers", 1)
+    assert (read.code, "genuine: the dump was found to be " in read.out) == (code, True), read
+    assert ("1 missing" in read.err) is bool(code)
+    schema = json.loads((ROOT / "schemas/receipt-report.schema.json").read_text())
+    printed = kit("receipt", "verify", receipt, *desk.trust("site"), "--kit", signed, "--workers", 1, "--json").json
+    Draft202012Validator(schema).validate(printed)
+    assert (printed["passed"], printed["kit"]) == (not code, "archive")
+    unpacked = kits.write_kit(desk.kits / "unpacked", kits.read(signed))
+    again = kit("receipt", "verify", receipt, *desk.trust("site"), "--kit", unpacked, "--workers", 1, "--json").json
+    assert again["kit"] == "manifest"
+
+
+def test_a_receipt_of_others_or_about_another_kit_is_refused(desk: Desk, signed: Path, tmp_path: Path) -> None:
+    receipt = tmp_path / "receipt"
+    signing = ("--receipt", receipt, "--signing-key", desk.keys / "site", "--at", kits.AT)
+    compare(desk, signed, dump(tmp_path, SIGNED), *signing)
+    verify = ("receipt", "verify", receipt, "--workers", 1)
+    kit(*verify, *desk.trust("stranger")).refused(4, "receipt")
+    other = desk.kit(kits.content(), name="other.tar")
+    kit(*verify, *desk.trust("site"), "--kit", other).refused(2, "another manifest")
+    (tmp_path / "page").write_text("<!DOCTYPE html>")
+    kit(*verify, *desk.trust("site"), "--page", tmp_path / "page").refused(2, "names no page")
+    # The result follows from the numbers, whoever signed it.
+    envelope = json.loads(receipt.read_bytes())
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    statement["predicate"]["result"] = "DIFFERENT"
+    receipt.write_bytes(dsse.sign(kits.to_json(statement), [key("site")]))
+    kit(*verify, *desk.trust("site")).refused(11, "contradict each other")
 
 
 def test_a_policy_decides_whose_receipt_it_is(desk: Desk, signed: Path, tmp_path: Path) -> None:

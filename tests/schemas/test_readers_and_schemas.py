@@ -34,6 +34,7 @@ FORMATS = {
     "proof": "merkle-proof",
     "delta": "kit-delta",
     "receipt": "receipt",
+    "comparison receipt": "comparison-receipt",
     "field map": "field-map",
     "keyring": "keyring",
     "key adapter": "key-adapter",
@@ -50,7 +51,6 @@ NOT_COMPARED = {
     "recovery": "written, and read by no command",
     "progress": "as recovery",
     "online-changes": "written; its reader is a program for mongosh, tests/database/test_online.py",
-    "comparison-receipt": "written; whoever gets it checks it as any DSSE envelope",
     "configuration": "it is TOML; tests/cli/test_configuration.py",
 }
 """Formats without a reader of the whole; so are those of reports, which are printed only."""
@@ -77,6 +77,7 @@ REFUSED_BEYOND_THE_SCHEMA = [
     ("merkle-proof", r"out of order", "one item and the next"),
     ("merkle-proof", r"(manifest|signature).*base64", "base64 has one spelling of each value"),
     ("receipt", r"contradict each other", "the verdict and its levels"),
+    ("comparison-receipt", r"contradict each other", "the result and the numbers"),
     ("field-map", r"overlaps", "two fields"),
     ("keyring", r"there is no such master key|are not numbered", "a data key and the master keys"),
     ("key-adapter", r"names one place twice", "one path and another"),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.group("receipt", cls=Group)
 def receipt_group() -> None:
-    """Show and verify receipts of kit verify."""
+    """Show and verify receipts of kit verify and kit compare."""
 
 
 @receipt_group.command("show")
@@ -74,7 +74,7 @@ def verify_command(
     archive has the same bytes, or if it is packed otherwise but has the same manifest, signatures and files.
 
     A receipt of a kit that was refused is genuine, too. It ends with exit code 4, so that nobody takes it for a
-    verdict that the kit is valid.
+    verdict that the kit is valid. One of kit compare that found other documents ends with 11.
 
     \b
     Examples:

@@ -54,6 +54,18 @@ def test_plain_texts_are_seen(document: Any, ascii_: bool, indent: int | None) -
     assert found[2] == []
 
 
+@given(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False))
+def test_canonical_dates_and_doubles_need_no_reference(moment: int, number: float) -> None:
+    canonical = [{"$date": {"$numberLong": str(moment)}}, {"$numberDouble": repr(number)}]
+    text = json.dumps({"a": canonical, "b": {"c": canonical[0]}}).encode()
+    check(text)
+    assert core.json_views is not None
+    found = core.json_views(text, [(0, len(text))], MOST)
+    assert found is not None
+    assert found[2] == []
+    check(json.dumps({"a": {"$date": moment}}).encode())
+
+
 @given(
     st.lists(PIECES, max_size=12).map("".join),
     st.sampled_from(["", '{"a":', '{"a":[']),

@@ -1,6 +1,6 @@
 //! Type names of Extended JSON (`kit.documents.extended_json`): the frequent ones; the others are the reference's.
 
-use super::number::{INT32, INT64};
+use super::number::{DOUBLE, INT32, INT64, double};
 use crate::bson::value::{Value, body};
 use crate::bson::walk::Elements;
 use crate::{Doubt, Sure};
@@ -37,30 +37,34 @@ pub fn is_type_name(name: &[u8]) -> bool {
     name.first() == Some(&b'$') && TYPE_NAMES.contains(&name)
 }
 
-/// Replace the document at the end of `out`, which has a type name, by the value that it is, and return its type.
+/// Replace the document at the end of `out`, which has a type name, by the value that it is, and return its type;
+/// `is_typed` is whether its last value was an object with a type name.
 ///
 /// # Errors
 /// It is not plainly of a frequent type.
-pub fn typed(out: &mut Vec<u8>, at: usize) -> Sure<u8> {
+pub fn typed(out: &mut Vec<u8>, at: usize, is_typed: bool) -> Sure<u8> {
     let document = out.get(at..).ok_or(Doubt)?;
     let mut elements = Elements::of(body(document)?);
     let first = elements.next_element()?.ok_or(Doubt)?;
     if elements.next_element()?.is_some() {
         return Err(Doubt);
     }
-    let (kind, value) = read(first.name, first.value)?;
+    let (kind, value) = read(first.name, first.value, is_typed)?;
     out.truncate(at);
     out.extend_from_slice(&value);
     Ok(kind)
 }
 
-fn read(name: &[u8], value: Value<'_>) -> Sure<(u8, Vec<u8>)> {
+fn read(name: &[u8], value: Value<'_>, is_typed: bool) -> Sure<(u8, Vec<u8>)> {
     match name {
         b"$oid" => object_id(value.text()?).map(|id| (OBJECT_ID, id)),
         b"$numberInt" => whole(value.text()?)
             .and_then(|number| i32::try_from(number).map_err(|_| Doubt))
             .map(|number| (INT32, number.to_le_bytes().to_vec())),
         b"$numberLong" => whole(value.text()?).map(|number| (INT64, number.to_le_bytes().to_vec())),
+        b"$numberDouble" => double(value.text()?).map(|number| (DOUBLE, number.to_le_bytes().to_vec())),
+        // As canonical Extended JSON has it. A number of 64 bits alone is no moment.
+        b"$date" if value.kind == INT64 && is_typed => Ok((DATETIME, value.bytes.to_vec())),
         b"$date" => moment(value.text()?).map(|moment| (DATETIME, moment.to_le_bytes().to_vec())),
         _ => Err(Doubt),
     }

@@ -3,7 +3,7 @@
 use crate::{Doubt, Sure};
 
 /// Type byte of a double.
-const DOUBLE: u8 = 1;
+pub(super) const DOUBLE: u8 = 1;
 /// Type byte of 32 bits.
 pub(super) const INT32: u8 = 16;
 /// Type byte of 64 bits.
@@ -35,6 +35,18 @@ pub fn read<'a>(text: &'a [u8], out: &mut Vec<u8>) -> Sure<(u8, &'a [u8])> {
     }
     out.extend_from_slice(&double.to_le_bytes());
     Ok((DOUBLE, rest))
+}
+
+/// Return the double that a text is in the grammar of a number.
+///
+/// # Errors
+/// It is none, or beyond a double.
+pub fn double(text: &[u8]) -> Sure<f64> {
+    if measure(text)?.0 != text.len() {
+        return Err(Doubt);
+    }
+    let double: f64 = std::str::from_utf8(text).map_err(|_| Doubt)?.parse().map_err(|_| Doubt)?;
+    if double.is_infinite() { Err(Doubt) } else { Ok(double) }
 }
 
 /// Return the length of the number at the begin of a text, and whether it has neither fraction nor exponent.

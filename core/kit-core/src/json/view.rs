@@ -44,7 +44,7 @@ fn view(text: &[u8], (bytes, levels, elements): Most, out: &mut Vec<u8>) -> Sure
     }
     let [b'{', rest @ ..] = text else { return Err(Doubt) };
     let start = out.len();
-    let mut parser = Parser { rest, out, left: elements, names: Vec::new() };
+    let mut parser = Parser { rest, out, left: elements, names: Vec::new(), was_typed: false };
     let top = parser.object(levels, true)?;
     if !parser.rest.is_empty() || top.has_type {
         return Err(Doubt);
@@ -88,6 +88,8 @@ struct Parser<'a, 'b> {
     left: usize,
     /// Places of the names of objects that are open.
     names: Vec<(usize, usize)>,
+    /// Whether the value that was written last was an object with a type name.
+    was_typed: bool,
 }
 
 impl Parser<'_, '_> {
@@ -203,7 +205,8 @@ impl Parser<'_, '_> {
     /// Write a value, and return its type; `levels` are those that are left, its container's included.
     fn value(&mut self, levels: usize) -> Sure<u8> {
         self.left = self.left.checked_sub(1).ok_or(Doubt)?;
-        match self.peek()? {
+        let mut is_typed = false;
+        let kind = match self.peek()? {
             b'"' => {
                 self.skip();
                 let at = open(self.out);
@@ -211,28 +214,31 @@ impl Parser<'_, '_> {
                 self.out.push(0);
                 let size = length(self.out.len() - at - 4)?;
                 self.out.get_mut(at..at + 4).ok_or(Doubt)?.copy_from_slice(&size);
-                Ok(STRING)
+                STRING
             }
             b'{' => {
                 self.skip();
                 let inner = levels.checked_sub(1).filter(|&left| left > 0).ok_or(Doubt)?;
                 let at = self.out.len();
-                if self.object(inner, false)?.has_type { extended::typed(self.out, at) } else { Ok(DOCUMENT) }
+                is_typed = self.object(inner, false)?.has_type;
+                if is_typed { extended::typed(self.out, at, self.was_typed)? } else { DOCUMENT }
             }
             b'[' => {
                 self.skip();
                 self.array(levels.checked_sub(1).filter(|&left| left > 0).ok_or(Doubt)?)?;
-                Ok(ARRAY)
+                ARRAY
             }
-            b't' => self.word(b"true", BOOLEAN, &[1]),
-            b'f' => self.word(b"false", BOOLEAN, &[0]),
-            b'n' => self.word(b"null", NULL, &[]),
+            b't' => self.word(b"true", BOOLEAN, &[1])?,
+            b'f' => self.word(b"false", BOOLEAN, &[0])?,
+            b'n' => self.word(b"null", NULL, &[])?,
             _ => {
                 let (kind, rest) = number::read(self.rest, self.out)?;
                 self.rest = rest;
-                Ok(kind)
+                kind
             }
-        }
+        };
+        self.was_typed = is_typed;
+        Ok(kind)
     }
 
     fn word(&mut self, word: &[u8], kind: u8, value: &[u8]) -> Sure<u8> {
@@ -258,6 +264,23 @@ mod tests {
         assert_eq!(seen("{ }").unwrap(), b"\x05\0\0\0\0");
         assert_eq!(seen(r#"{"a" : 1}"#).unwrap(), b"\x0c\0\0\0\x10a\0\x01\0\0\0\0");
         assert_eq!(seen(r#"{"id":null}"#).unwrap(), b"\x0e\0\0\0\x0a_id\0\x0aid\0\0");
+    }
+
+    #[test]
+    fn canonical_values_are_seen() {
+        let moment = b"\x10\0\0\0\x09a\0\x01\0\0\0\0\0\0\0\0";
+        assert_eq!(seen(r#"{"a":{"$date":{"$numberLong":"1"}}}"#).unwrap(), moment);
+        let double = b"\x10\0\0\0\x01a\0\0\0\0\0\0\0\xf8\x3f\0";
+        assert_eq!(seen(r#"{"a":{"$numberDouble":"1.5"}}"#).unwrap(), double);
+        for text in [
+            r#"{"a":{"$date":12345678901}}"#,
+            r#"{"a":{"$date":{"$numberInt":"1"}}}"#,
+            r#"{"a":{"$numberDouble":"1.5x"}}"#,
+            r#"{"a":{"$numberDouble":"1e999"}}"#,
+            r#"{"a":{"$numberDouble":{"$numberDouble":"1"}}}"#,
+        ] {
+            assert_eq!(seen(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ class MemberChange:
     sha256: Sha256 | None = None
     size: int = 0
     """Digest and size of the new body as stored."""
+    outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """(transform, tenant, outcome) → documents."""
     counts: Counter[tuple[str, str, CountName]] = field(default_factory=Counter)
     """(transform, tenant, counter) → sum."""
     envelopes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -66,6 +68,7 @@ class MemberChange:
         self.changed += result.changed
         self.added_bytes += result.added_bytes
         self.tally.add(result.tally)
+        self.outcomes.update(result.outcomes)
         self.counts.update(result.counts)
         self.envelopes.update(result.envelopes)
         self.runs.extend(result.selection.runs())
@@ -255,6 +258,7 @@ def rewrite_of_settled(settled: Mapping[MemberPath, SettledMember], survey: Surv
             size=size,
             base_documents=sha256,
             runs=[(False, tally.documents)] if tally.documents else [],
+            outcomes=Counter(member.outcomes),
         )
         done.outcomes.update(member.outcomes)
     return done

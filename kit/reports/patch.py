@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from kit.encryption import FieldCounts, field_counts
@@ -115,6 +115,7 @@ def _member_json(change: MemberChange) -> dict[str, Any]:
         "changed": change.changed,
         "addedBytes": change.added_bytes,
         "tenants": coverage_json(change.tally.tenants),
+        "outcomes": _nested(change.outcomes),
     }
 
 
@@ -196,13 +197,21 @@ def _conclusion_lines(report: PatchReport) -> Iterator[str]:
 
 
 def _outcome_lines(transform: str, done: Rewrite, selected: Collection[str] | None) -> Iterator[str]:
-    found: dict[str, Counter[str]] = {}
-    for (name, tenant, outcome), count in done.outcomes.items():
-        if name == transform:
-            found.setdefault(tenant, Counter())[outcome] += count
-    if not found:
+    """Yield a table for each container, so that partition keys of different kinds are never in one."""
+    containers: dict[str, dict[str, Counter[str]]] = {}
+    for change in done.members.values():
+        for (name, tenant, outcome), count in change.outcomes.items():
+            if name == transform:
+                found = containers.setdefault(change.collection.name.collection, {})
+                found.setdefault(tenant, Counter())[outcome] += count
+    if not containers:
         yield f"{transform}: this kit has no collection for it"
-        return
+    for container, found in sorted(containers.items()):
+        title = transform if len(containers) == 1 else f"{transform}: {container}"
+        yield from _container_lines(title, found, selected)
+
+
+def _container_lines(title: str, found: Mapping[str, Counter[str]], selected: Collection[str] | None) -> Iterator[str]:
     outcomes = sorted({name for counts in found.values() for name in counts}, key=lambda name: _ORDER.get(name, 99))
     rows: list[tuple[str, ...]] = []
     for row in tenant_rows(found, concern=lambda tenant: found[tenant][UNRESOLVABLE], selected=selected):
@@ -210,7 +219,7 @@ def _outcome_lines(transform: str, done: Rewrite, selected: Collection[str] | No
         for tenant in row.tenants:
             total.update(found[tenant])
         rows.append((row.label, *(f"{total[outcome]:,}" for outcome in outcomes)))
-    yield from table((transform, *outcomes), rows)
+    yield from table((title, *outcomes), rows)
     yield ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -434,3 +435,30 @@ def test_every_compat_envelope_of_a_kit_opens_in_node(vault: Vault) -> None:
     ran = subprocess.run(["node", script, NODE_MODULES, file, deks, "body"], capture_output=True, check=True)
     assert json.loads(ran.stdout) == [[document["_id"], document["body"]] for document in documents]
     assert vault.proving(output, "--profile", "compat", passphrase=PASSPHRASE).code == 0
+
+
+def members_of_map() -> set[str]:
+    return {name.removeprefix(f"{DUMP}/").removesuffix(".bson") for name in members() if name.startswith(DUMP)}
+
+
+def test_owners_of_different_kinds_are_in_a_table_of_their_container(vault: Vault) -> None:
+    shown = vault.encrypting("plan", vault.kit(members())).out
+    tables: dict[str, set[str]] = {}
+    for block in shown.split("\n\n"):
+        head, *rows = block.splitlines() or [""]
+        if "encrypt-fields: " in head:
+            tables[head.split()[1]] = {row.split()[0] for row in rows}
+    assert tables["notes"] == {"w0", "w1", "all"}
+    assert "ada" in tables["palace_memories"]
+    assert "w0" not in tables["palace_memories"]
+    assert tables.keys() == members_of_map()
+
+
+def test_the_outcomes_of_each_member_add_up_to_those_of_all(vault: Vault) -> None:
+    report = vault.encrypting("plan", vault.kit(members()), "--json").json
+    total: Counter[tuple[str, str]] = Counter()
+    for member in report["collections"]:
+        for tenant, outcomes in member["outcomes"].get("encrypt-fields", {}).items():
+            total.update({(tenant, outcome): count for outcome, count in outcomes.items()})
+    every = report["outcomes"]["encrypt-fields"]
+    assert total == {(tenant, name): count for tenant, counts in every.items() for name, count in counts.items()}

@@ -100,7 +100,7 @@ class FolderDestination:
         slot.length += frame.length
 
     def commit(self) -> None:
-        """Do nothing: every run of a job begins its folder anew."""
+        """Write nothing on record: every run of a job begins its folder anew."""
 
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
         """Set the mode and time of the file, and make it durable."""

@@ -170,7 +170,7 @@ class Destination(Protocol):
         ...
 
     def commit(self) -> None:
-        """Have what was added so far recorded, so that a resumed run need not do it again, once the disk has it.
+        """Put what was added so far on record once the disk has it, so that a resumed run need not do it again.
 
         Raises:
             OutputError: An earlier batch could not be written.

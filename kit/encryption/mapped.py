@@ -252,7 +252,7 @@ class MappedDocument:
     def with_values(self, changes: Sequence[tuple[MappedValue, int, bytes]]) -> bytes:
         """Return the document with these values replaced by others, of the types given; names and all else stay."""
         if len(changes) > 1:
-            changes = sorted(changes, key=_start)
+            changes = sorted(changes, key=lambda change: change[0].start)
         return replace_at(self.document, [_replacement(*change) for change in changes])
 
     def value(self, field: MappedField) -> MappedValue:
@@ -291,10 +291,6 @@ def _replacement(value: MappedValue, kind: int, new: bytes) -> Replacement:
 def _type_byte(value: MappedValue) -> int:
     """Return the offset of the value's element."""
     return value.start - len(value.field.steps[-1]) - 2  # NUL, name, type byte
-
-
-def _start(change: tuple[MappedValue, int, bytes]) -> int:
-    return change[0].start
 
 
 @final

@@ -338,7 +338,7 @@ def _envelopes(
 ) -> dict[str, Counter[str]]:
     if not fields:
         return {}
-    from kit.encryption.envelope import EnvelopeTally  # noqa: PLC0415  a delta needs no cryptography
+    from kit.encryption.envelope_tally import EnvelopeTally  # noqa: PLC0415  a delta needs no cryptography
 
     tally, found = EnvelopeTally(fields, as_text=as_text), dict[str, Counter[str]]()
     for document in documents:

@@ -28,7 +28,7 @@ from kit.delta.recipe import Recipe
 from kit.encryption import FieldMap
 from kit.encryption.approval import PAYLOAD_TYPE, Approval
 from kit.encryption.audit_log import Chain
-from kit.encryption.envelope import EnvelopeTally
+from kit.encryption.envelope_tally import EnvelopeTally
 from kit.encryption.key_records import Adapter, read_records, shipped as shipped_adapter
 from kit.encryption.keyring import Keyring
 from kit.errors import ContentError, KitError
@@ -329,7 +329,7 @@ READ_ABOVE = {
         "encryption/audit_log.py",
         "encryption/key_records.py",
     ),
-    *("encryption/envelope.py", "values/fields.py", "manifest/model.py", "manifest/provenance.py"),
+    *("encryption/envelope_tally.py", "values/fields.py", "manifest/model.py", "manifest/provenance.py"),
     *("manifest/reshape_record.py", "transforms/reshape/metadata.py", "verbs/extract/dump.py"),
     *(
         "verbs/receipt.py",

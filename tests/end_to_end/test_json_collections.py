@@ -321,6 +321,25 @@ class TestDelta:
         assert squashed.code == 0, squashed
         assert self.applied(desk, kits_of_chain[0]).read_bytes() == kits_of_chain[-1].read_bytes()
 
+    @pytest.mark.parametrize(("pattern", "code"), [("*.other", 4), ("*.advisory_observations", 0)])
+    @pytest.mark.parametrize("options", [(), ("--no-recipe",)], ids=["recipe", "texts"])
+    def test_who_may_only_change_other_collections_cannot_sign_one_that_remakes_this(
+        self, options: tuple[str, ...], pattern: str, code: int, desk: Desk
+    ) -> None:
+        base = create(desk, {"o.jsonl": lines()})
+        patched = desk.patched(base)
+        trust = (*desk.trust("vendor", "site", "stranger"), "--signing-key", desk.keys / "stranger", "--workers", 1)
+        built = kit("delta", "build", base, patched, "-o", desk.kits / "delta", *trust, *options)
+        assert built.code == 0, built
+        policy = desk.kits / "policy.json"
+        keys = ("--key", desk.public("vendor"), "publisher", "--key", desk.public("site"), "patcher")
+        assert kit("trust", "init", policy, *keys).code == 0
+        limited = ("--role", "patcher", "--collection", pattern, "--at", AT)
+        assert kit("trust", "add", policy, desk.public("stranger"), *limited).code == 0
+        result = desk.kits / "made.tar.zst"
+        outcome = kit("delta", "apply", base, desk.kits / "delta", "-o", result, "--trust", policy, "--at", AT)
+        assert (outcome.code, result.exists()) == (code, not code), outcome
+
     def built(self, desk: Desk, base: Path, target: Path, *options: str) -> dict[str, Any]:
         for name in ("delta", "delta.sha256"):
             (desk.kits / name).unlink(missing_ok=True)

@@ -86,6 +86,12 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--limit", type=click.IntRange(0), metavar="N", help="Change at most N documents."),
             click.option(
+                "--limit-per-tenant",
+                type=click.IntRange(0),
+                metavar="N",
+                help="Change at most N documents of each tenant, workspace or owner.",
+            ),
+            click.option(
                 "--merkle/--no-merkle",
                 "merkle",
                 default=None,
@@ -113,7 +119,8 @@ _ON_RECORD = (
     *("output", "in_place", "backup", "no_backup", "operator", "place", "record"),
     *("migration", "transforms", "tenants", "collections", "on_divergence", "cache_map", "field_map", "profile", "iv"),
     "validations",
-    *("reference", "reference_collection", "snapshots", "limit", "merkle", "created_at", "rollback_note"),
+    *("reference", "reference_collection", "snapshots", "merkle", "created_at", "rollback_note"),
+    *("limit", "limit_per_tenant"),
     *("stated", "not_applicable"),
 )
 """Parameters of patch that its journal has; never keys, trust, permissions or limits."""
@@ -375,6 +382,7 @@ def _make_request(
     snapshots: Path | None,
     insecure_unverified_snapshots: bool,
     limit: int | None,
+    limit_per_tenant: int | None,
     merkle: bool | None,
     created_at: str | None,
     workers: int,
@@ -406,6 +414,7 @@ def _make_request(
         created_at=time,
         created_now=created_at is None,
         limit=limit,
+        limit_per_tenant=limit_per_tenant,
         allow_unimportable=allow_unimportable,
         snapshots=snapshots,
         unverified_snapshots=insecure_unverified_snapshots,

@@ -46,6 +46,8 @@ class MemberChange:
     """(transform, tenant, outcome) → documents."""
     counts: Counter[tuple[str, str, CountName]] = field(default_factory=Counter)
     """(transform, tenant, counter) → sum."""
+    allowed: Counter[str] = field(default_factory=Counter)
+    """By tenant, how many documents changed, where a limit counts them."""
     envelopes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(partition, field) → envelopes there are now."""
     base_documents: Sha256 | None = None
@@ -70,6 +72,7 @@ class MemberChange:
         self.tally.add(result.tally)
         self.outcomes.update(result.outcomes)
         self.counts.update(result.counts)
+        self.allowed.update(result.allowed)
         self.envelopes.update(result.envelopes)
         self.runs.extend(result.selection.runs())
         self.ways.extend(result.ways)

@@ -35,6 +35,7 @@ from kit.engine.work import RunResult, RunWork, transform_run
 from kit.errors import DigestError
 from kit.importing.scanning import ImportCheck
 from kit.output.journal import checksum
+from kit.transforms.allowance import Allowance, Limit, Meter
 from kit.transforms.protocol import Transform
 from kit.values import Codec, CollectionMember, MemberPath, Sha256, Timestamp, metadata_name
 
@@ -59,7 +60,7 @@ class Request:
     transforms: tuple[Transform, ...]
     lookup: Path | None
     created_at: Timestamp
-    limit: int | None = None
+    limit: Limit = field(default_factory=Limit)
     """Change at most this many documents."""
     defer: frozenset[MemberPath] = frozenset()
     """Members whose content is made last; their slots stay open."""
@@ -278,7 +279,7 @@ class _Pass:
             handled.read(run.stored)
             self.pipeline.submit(
                 transform_run,
-                *(work, run, self._left(), self.destination.next_piece()),
+                *(work, run, self._allowance(), self.destination.next_piece()),
                 cost=len(run.data),
                 weight=run.weight,
                 then=partial(handled.deliver, checksum(run.stored)),
@@ -301,12 +302,15 @@ class _Pass:
             self.uncommitted = 0
             self.destination.commit()
 
-    def _left(self) -> int | None:
+    def _allowance(self) -> Allowance | None:
         """Return how many documents may still change; with a limit, that is only known once all before are done."""
-        if self.request.limit is None:
+        if not self.request.limit:
             return None
         self.pipeline.drain()
-        return self.request.limit - self.done.changed
+        meter = Meter(limit=self.request.limit)
+        for change in self.done.members.values():
+            meter.take(change.changed, change.allowed)
+        return meter.allowance()
 
 
 class _Unread:

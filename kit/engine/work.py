@@ -8,7 +8,7 @@ output as it is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -37,10 +37,10 @@ from kit.errors import DigestError, KitError
 from kit.importing.scanning import ImportCheck
 from kit.output.journal import checksum
 from kit.transforms import coverage
+from kit.transforms.allowance import Allowance
 from kit.transforms.change import Samples, take_samples
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import (
-    NO_COUNTS,
     Change,
     ChangeTotals,
     Finding,
@@ -51,7 +51,6 @@ from kit.transforms.protocol import (
     apply_changes,
 )
 from kit.transforms.raw_linkset.counting import tally_run
-from kit.transforms.raw_linkset.outcomes import NOT_SELECTED
 from kit.transforms.undoing import Ways
 from kit.values import Codec, CollectionMember, CollectionName, CountName, Limits, RunLengths
 
@@ -103,6 +102,8 @@ class RunResult:
     """What a server would refuse."""
     changed: int = 0
     """Documents that any transform changed."""
+    allowed: Counter[str] = field(default_factory=Counter)
+    """By tenant, how many of these, where a limit counts them."""
     selection: RunLengths = field(default_factory=RunLengths)
     """Which those are."""
     added_bytes: int = 0
@@ -123,27 +124,27 @@ class RunResult:
         return self.tally.documents
 
 
-def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"") -> RunResult:
-    """Put a run through the chain; at most ``limit`` documents are changed, the first ones.
+def transform_run(work: RunWork, run: Run, allowance: Allowance | None, kept: bytes = b"") -> RunResult:
+    """Put a run through the chain.
 
     A document that stops a patch is among the ``refusals`` of the result, so that a caller that reads on can name all.
 
     Args:
         work: What to do.
         run: The documents.
-        limit: None for all.
+        allowance: How many documents may change; None for all.
         kept: The frame that an earlier process recorded for the run. If it holds exactly the result, it saves the
             encoding; nothing else is taken from it.
 
     Raises:
         KitError: A document is malformed or a stop rule holds; names the document's ordinal within the member.
     """
-    return _transform(work, run, limit, kept)[0]
+    return _transform(work, run, allowance, kept)[0]
 
 
-def _transform(work: RunWork, run: Run, limit: int | None, kept: bytes = b"") -> tuple[RunResult, Run]:
+def _transform(work: RunWork, run: Run, allowance: Allowance | None, kept: bytes = b"") -> tuple[RunResult, Run]:
     """Return the result for a run, and the documents as they are."""
-    whole = _rewrite_whole(work, run) if limit is None else None
+    whole = _rewrite_whole(work, run) if allowance is None else None
     if whole is not None:
         return _encode_whole(work, run, whole, kept)
     result = RunResult(stored=b"", frame=b"", tally=Tally())
@@ -153,7 +154,8 @@ def _transform(work: RunWork, run: Run, limit: int | None, kept: bytes = b"") ->
     after = run
     for transform in work.transforms:
         changes = _apply(work, transform, after, lookup)
-        _limit(changes, touched, limit)
+        if allowance is not None:
+            allowance.cut(changes, touched, result.allowed)
         totals = ChangeTotals(changes)
         _count(result, transform, totals)
         refused += _refusals(totals, run.first)
@@ -332,19 +334,21 @@ class FieldsPreview:
 
     changed: int
     """Documents."""
+    allowed: Mapping[str, int]
+    """As of :class:`RunResult`."""
     proof: Proof
 
 
 def preview_run(
-    work: RunWork, run: Run, limit: int | None, mapped: MappedCollection, keys: KeySource | None
+    work: RunWork, run: Run, allowance: Allowance | None, mapped: MappedCollection, keys: KeySource | None
 ) -> FieldsPreview:
     """Put a run through the chain, and check every mapped value of the result.
 
     Raises:
         KitError: As :func:`transform_run`.
     """
-    result, after = _transform(work, run, limit)
-    return FieldsPreview(changed=result.changed, proof=prove_run(mapped, after, keys, ()))
+    result, after = _transform(work, run, allowance)
+    return FieldsPreview(changed=result.changed, allowed=result.allowed, proof=prove_run(mapped, after, keys, ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -408,19 +412,6 @@ def restore_run(restoring: RestorePlan, name: CollectionName, run: Run) -> Resto
         UsageError: The field map does not name the collection.
     """
     return restore(restoring, restoring.mapped(name), run, run.first)
-
-
-def _limit(changes: Sequence[Change], touched: set[int], limit: int | None) -> None:
-    """Undo changes beyond the limit; a document that an earlier transform changed is counted once."""
-    if limit is None:
-        return
-    left = limit - len(touched)
-    for number, change in enumerate(changes):
-        if change.document is not None and number not in touched:
-            left -= 1
-            if left < 0:
-                change.document, change.outcome = None, NOT_SELECTED
-                change.counts, change.sums, change.findings, change.sample = NO_COUNTS, (), (), None
 
 
 def _count(result: RunResult, transform: Transform, totals: ChangeTotals) -> None:

@@ -17,6 +17,7 @@ from kit.errors import ContentError, KitError, UsageError
 from kit.migrations import Migration
 from kit.reports.patch import NOT_SELECTED, counts_json
 from kit.reports.text import error_json, well_formed
+from kit.transforms.allowance import Limit
 from kit.values import Limits, Sha256, Timestamp, strict_json
 from kit.values.fields import Fields
 from kit.verbs.jobs import Completion
@@ -108,7 +109,7 @@ def release_record(
         },
         **_checklist(report, before),
         "backup": _backup(report) if report is not None and not planned else before.get("backup"),
-        "attempts": [*before.get("attempts", ()), _attempt_json(attempt, request.limit, commit)],
+        "attempts": [*before.get("attempts", ()), _attempt_json(attempt, request.most, commit)],
     }
 
 
@@ -159,10 +160,11 @@ def _covered(report: PatchReport) -> dict[str, Any]:
     return {"whole": not left, "tenants": sorted(seen - left.keys()), "leftOut": dict(sorted(left.items()))}
 
 
-def _attempt_json(attempt: Attempt, limit: int | None, commit: str | None) -> dict[str, Any]:
+def _attempt_json(attempt: Attempt, limit: Limit, commit: str | None) -> dict[str, Any]:
     return {
         "command": attempt.command,
-        "limit": limit,
+        "limit": limit.total,
+        **({"limitPerTenant": limit.each} if limit.each is not None else {}),
         "tool": {"name": TOOL, "version": VERSION, "commit": commit},
         "start": str(attempt.start),
         "end": str(attempt.end),

@@ -437,6 +437,19 @@ def test_every_compat_envelope_of_a_kit_opens_in_node(vault: Vault) -> None:
     assert vault.proving(output, "--profile", "compat", passphrase=PASSPHRASE).code == 0
 
 
+def test_at_most_so_many_documents_of_each_owner(vault: Vault) -> None:
+    words = ("--limit-per-tenant", 1, "--validate", "fields", "--json")
+    report = vault.encrypting("plan", vault.kit(members()), *words).json
+    for member in report["collections"]:
+        outcomes = member["outcomes"].get("encrypt-fields", {})
+        assert all(counts.get("encrypted", 0) <= 1 for counts in outcomes.values()), member["path"]
+    every = report["outcomes"]["encrypt-fields"]
+    assert {owner: counts["encrypted"] for owner, counts in every.items() if "encrypted" in counts} == dict.fromkeys(
+        [owner for owner, counts in every.items() if "encrypted" in counts], 1
+    )
+    assert report["changed"] == sum("encrypted" in counts for counts in every.values()) > 1
+
+
 def members_of_map() -> set[str]:
     return {name.removeprefix(f"{DUMP}/").removesuffix(".bson") for name in members() if name.startswith(DUMP)}
 

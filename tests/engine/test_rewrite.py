@@ -23,6 +23,7 @@ from kit.engine.reading import Survey
 from kit.engine.rewrite import MAX_FINDINGS, Request, Rewrite, rewrite, unchanged_members
 from kit.engine.survey import survey
 from kit.errors import ArchiveError, BsonError, DigestError, KitError, LimitError
+from kit.transforms.allowance import Limit
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Codec, Limits, MemberPath, Sha256, Timestamp
 from tests.archive.building import archive_in
@@ -97,7 +98,7 @@ def run(
             transforms=chain,
             lookup=job / "lookup",
             created_at=AT,
-            limit=limit,
+            limit=Limit(total=limit),
             leave=frozenset(MemberPath(path) for path in leave),
             leaves=leaves,
             batch_documents=batch,

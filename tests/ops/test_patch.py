@@ -106,6 +106,29 @@ class TestSelection:
         output = desk.patched(path, "--limit", 4, "--workers", workers)
         assert list(raw_linksets(output).values()) == [True] * 4 + [False] * 5
 
+    @pytest.mark.parametrize("workers", [1, 2])
+    @pytest.mark.parametrize(
+        ("options", "due"),
+        [
+            (("--limit-per-tenant", 2), "11110001010"),
+            (("--limit-per-tenant", 2, "--limit", 3), "11100000000"),
+            (("--limit-per-tenant", 2, "--tenant", "b"), "01010000000"),
+            (("--limit-per-tenant", 9), "11111111111"),
+            (("--limit-per-tenant", 0), "00000000000"),
+        ],
+        ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
+    )
+    def test_at_most_so_many_documents_of_each_tenant(
+        self, options: tuple[object, ...], due: str, workers: int, desk: Desk
+    ) -> None:
+        path = desk.kit(kits.content(*(observation(number, tenant) for number, tenant in enumerate("abababbcacb"))))
+        words = (*options, "--workers", workers)
+        planned = kit("plan", path, *desk.trust("vendor"), "--created-at", AT, *words, "--json").json
+        output = desk.kits / "out.tar.zst"
+        report = desk.patch(path, "--output", output, *words, "--json").json
+        assert (report["changed"], report["outcomes"]) == (planned["changed"], planned["outcomes"])
+        assert "".join(str(int(one)) for one in raw_linksets(output).values()) == due
+
     def test_selecting_nothing_is_not_called_complete(self, desk: Desk) -> None:
         path = desk.kit()
         outcome = desk.patch(path, "--output", desk.kits / "o.tar.zst", "--limit", 0)

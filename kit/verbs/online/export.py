@@ -29,6 +29,7 @@ from kit.migrations import Migration
 from kit.output.folders import NewFolder
 from kit.output.publish import NewFile
 from kit.signing import PrivateKey, archive_signature
+from kit.transforms.allowance import Meter
 from kit.transforms.coverage import Tally
 from kit.transforms.projections import RAW_LINKSET
 from kit.values import Codec, CollectionName, MemberPath, Sha256
@@ -231,7 +232,7 @@ class _Export:
             DigestError: The kit is another by now, or a document came out differently.
         """
         changes = self._plan.rewrite.members
-        reader, limit = self._kit.reader, self._request.patch.limit
+        reader, meter = self._kit.reader, Meter(limit=self._request.patch.most)
         with self._kit.pipeline(Stage.EXTRACT) as pipeline:
             for member, body in entries(reader, self._base.survey):
                 change = changes.get(member.path) if member.path is not None else None
@@ -240,14 +241,14 @@ class _Export:
                 collection = change.collection
                 work = self._work(collection.name)
                 for run in member_runs(collection, body, reader):
-                    if limit is not None:
+                    if meter.limit:
                         pipeline.drain()  # how many may still change is only known once all before are done
                     pipeline.submit(
                         export_run,
-                        *(work, run, None if limit is None else limit - self._changed.total(), self._request.tool),
+                        *(work, run, meter.allowance(), self._request.tool),
                         cost=len(run.data),
                         weight=run.weight,
-                        then=partial(self._take, collection.path, self._found[collection.name]),
+                        then=partial(self._take, collection.path, self._found[collection.name], meter),
                         where=str(collection.path),
                     )
         for path, change in changes.items():
@@ -268,7 +269,8 @@ class _Export:
             limits=self._kit.reader.limits,
         )
 
-    def _take(self, path: MemberPath, one: _Collection, run: ExportedRun) -> None:
+    def _take(self, path: MemberPath, one: _Collection, meter: Meter, run: ExportedRun) -> None:
+        meter.take(run.changed, run.allowed)
         one.output.write(run.lines)
         one.lines.update(run.tenants)
         one.left.update(run.left_by_tenant)

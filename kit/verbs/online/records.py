@@ -15,6 +15,7 @@ import enum
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from kit.documents.kinds import INT32
 from kit.engine.checks import Refusals, cut
 from kit.engine.work import RunWork, transform_run
 from kit.errors import BsonError
+from kit.transforms.allowance import Allowance
 from kit.transforms.coverage import NO_TENANT, tenant_of
 from kit.transforms.projections import RAW_LINKSET
 from kit.transforms.raw_linkset.shape import OBSERVATION
@@ -81,6 +83,8 @@ class ExportedRun:
     """The number of documents read."""
     changed: int
     """The number that a patch changes: those with a line and those that are left."""
+    allowed: Mapping[str, int]
+    """By tenant, how many of these, where a limit counts them."""
     refusals: Refusals
     tenants: Counter[str] = field(default_factory=Counter)
     """Lines by tenant."""
@@ -97,14 +101,14 @@ class UnsafeError(Exception):
         self.fault = fault
 
 
-def export_run(work: RunWork, run: Run, limit: int | None, tool: DatabaseTool) -> ExportedRun:
-    """Return the lines of a run; at most ``limit`` documents are changed, the first ones.
+def export_run(work: RunWork, run: Run, allowance: Allowance | None, tool: DatabaseTool) -> ExportedRun:
+    """Return the lines of a run, for the documents that ``allowance`` lets change.
 
     Raises:
         KitError: As :func:`kit.engine.work.transform_run`.
     """
-    made = transform_run(work, run, limit)
-    result = ExportedRun(documents=len(run), changed=made.changed, refusals=made.refusals)
+    made = transform_run(work, run, allowance)
+    result = ExportedRun(documents=len(run), changed=made.changed, allowed=made.allowed, refusals=made.refusals)
     lines: list[bytes] = []
     for ordinal, (document, is_changed) in enumerate(
         zip(cut(made.stored), made.selection.flags(), strict=True), run.first

@@ -104,7 +104,8 @@ def _is_possible(kit: OpenKit, request: PatchRequest, transforms: tuple[Transfor
     return (
         kit.reader.container in {Container.TAR_ZSTD, Container.TAR_GZIP}
         and job.journal.begun is None
-        and (request.snapshots, request.limit, request.merkle or None) == (None, None, None)
+        and request.snapshots is None
+        and not (request.most or request.merkle)
         and not any(one.keyed or one.edits_metadata or one.projection for one in transforms)
         and not kit.reader.may_be_ours()
     )

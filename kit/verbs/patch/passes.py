@@ -90,7 +90,7 @@ def transform_kit(
         lookup=base.lookup,
         settled=settled,
         created_at=request.created_at,
-        limit=request.limit,
+        limit=request.most,
         defer=defer | files.keys(),
         leaves=base.leaves,
         importing=base.importing,
@@ -212,6 +212,7 @@ def options_of(request: PatchRequest, migration: Migration, output: Output) -> d
             for t in migration.transforms
         ],
         "limit": request.limit,
+        **({"limit-per-tenant": request.limit_per_tenant} if request.limit_per_tenant is not None else {}),
         "merkle": request.merkle,
         "createdAt": str(request.created_at),
         "in-place": output.path is None,

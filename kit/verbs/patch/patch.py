@@ -111,7 +111,7 @@ def planning(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim
         refusal = done.refusals.error() or unimportable_error(request, done)
         report = with_changes(report, refusal=refusal, stops=broken_rules(migration, done))
         if done.makes_generation and report.refusal is None and not report.stops:
-            report = with_changes(report, refusal=predict_error(kit, report, base, request.limit))
+            report = with_changes(report, refusal=predict_error(kit, report, base, request.most))
         if aim is not None:
             found = obstacles(
                 *(request, migration, aim),
@@ -315,8 +315,9 @@ def _ticks(migration: Migration, output: Output, done: Rewrite) -> tuple[Tick, .
 
 def _check_limit(request: PatchRequest, migration: Migration) -> None:
     whole = [transform.name for transform in migration.transforms if transform.is_whole]
-    if request.limit is not None and whole:
-        raise UsageError(f"{whole[0]} does all or nothing, so no --limit goes with it", hint="rehearse with --tenant")
+    if request.most and whole:
+        option = "--limit" if request.limit is not None else "--limit-per-tenant"
+        raise UsageError(f"{whole[0]} does all or nothing, so no {option} goes with it", hint="rehearse with --tenant")
 
 
 def _check_distinct(keys: Sequence[PrivateKey]) -> None:

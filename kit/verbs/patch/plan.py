@@ -40,6 +40,7 @@ from kit.output.job import Job, without_modes
 from kit.output.paths import BACKUP, numbered, require_free, require_replaceable
 from kit.output.switch import require_backup_free
 from kit.signing import PrivateKey
+from kit.transforms.allowance import Limit, Meter
 from kit.transforms.coverage import Tally, TenantCoverage, is_observations
 from kit.values import Codec, CollectionMember, Timestamp
 from kit.verbs.patch.generation import Step, next_manifest
@@ -294,14 +295,14 @@ def step_of(report: PatchReport, base: Base, output: Output | None = None) -> St
     )
 
 
-def predict_error(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -> KitError | None:
+def predict_error(kit: OpenKit, report: PatchReport, base: Base, limit: Limit) -> KitError | None:
     """Return the error that would end a patch after its pass over the documents; None where none is predicted.
 
     Args:
         kit: The base.
         report: The report of the plan, its transforms with their keys.
         base: What was found when the base was judged.
-        limit: How many documents may change at most; None for all.
+        limit: How many documents may change at most.
 
     Raises:
         UnreadableError: The kit cannot be read again.
@@ -341,7 +342,7 @@ def _check_limits(kit: OpenKit, step: Step, manifest: bytes) -> None:
     limits.check("json_bytes", len(manifest))
 
 
-def _validation_error(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -> KitError | None:
+def _validation_error(kit: OpenKit, report: PatchReport, base: Base, limit: Limit) -> KitError | None:
     """Return the error of the migration's validation of the new kit; None where it would pass."""
     wanted = report.migration.validation
     found: KitError | None = None
@@ -361,11 +362,11 @@ def _validation_error(kit: OpenKit, report: PatchReport, base: Base, limit: int 
     return validation_error(report.migration, found) if found is not None else None
 
 
-def _fields_error(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -> KitError | None:
+def _fields_error(kit: OpenKit, report: PatchReport, base: Base, limit: Limit) -> KitError | None:
     """Return the error of the new kit's mapped fields: its documents are made again, and proven."""
     for transform in report.transforms:
         if (keyed := transform.keyed) is not None:
-            preview = _Preview(kit=kit, report=report, base=base, limit=limit)
+            preview = _Preview(kit=kit, report=report, base=base, meter=Meter(limit=limit))
             expectation = field_expectation(keyed)
             if (error := fields_error(preview.proofs(expectation), expectation)) is not None:
                 return error
@@ -379,8 +380,7 @@ class _Preview:
     kit: OpenKit
     report: PatchReport
     base: Base
-    limit: int | None
-    changed: int = 0
+    meter: Meter
 
     def proofs(self, expectation: FieldExpectation) -> list[tuple[CollectionMember, Proof]]:
         """Return the proofs of the mapped values, by member."""
@@ -398,12 +398,11 @@ class _Preview:
                 found.append((collection, proof))
                 work = self._work(collection)
                 for run in member_runs(collection, body, self.kit.reader):
-                    if self.limit is not None:
+                    if self.meter.limit:
                         pipeline.drain()  # how many may still change is only known once all before are done
-                    left = None if self.limit is None else self.limit - self.changed
                     pipeline.submit(
                         preview_run,
-                        *(work, run, left, mapped, expectation.keys),
+                        *(work, run, self.meter.allowance(), mapped, expectation.keys),
                         cost=len(run.data),
                         weight=run.weight,
                         then=partial(self._take, proof),
@@ -414,9 +413,9 @@ class _Preview:
     def _pass_over(self, collection: CollectionMember, pipeline: Pipeline) -> None:
         """Count what changes in a member without mapped fields, which a limit counts, too."""
         change = self.report.rewrite.members.get(collection.path)
-        if self.limit is not None and change is not None:
+        if self.meter.limit and change is not None:
             pipeline.drain()
-            self.changed += change.changed
+            self.meter.take(change.changed, change.allowed)
 
     def _work(self, collection: CollectionMember) -> RunWork:
         return RunWork(
@@ -430,7 +429,7 @@ class _Preview:
         )
 
     def _take(self, proof: Proof, result: FieldsPreview) -> None:
-        self.changed += result.changed
+        self.meter.take(result.changed, result.allowed)
         proof.add(result.proof)
 
 

@@ -34,6 +34,7 @@ from kit.manifest.rollback import Tick
 from kit.migrations import Migration, StopRules
 from kit.output.journal import Asked
 from kit.signing import PrivateKey, PublicKey
+from kit.transforms.allowance import Limit
 from kit.transforms.protocol import KeyedTransform, Transform
 from kit.trust import Anchor
 from kit.values import CollectionName, Sha256, Timestamp
@@ -185,6 +186,9 @@ class PatchRequest:
     keying: Keying | None = None
     """Needed by encrypt-fields."""
     limit: int | None = None
+    """How many documents change at most; None for any number."""
+    limit_per_tenant: int | None = None
+    """How many of each tenant, workspace or owner do; None for any number."""
     snapshots: Path | None = None
     """Another kit, or a dump, whose snapshots are looked up besides those of the kit."""
     unverified_snapshots: bool = False
@@ -194,6 +198,11 @@ class PatchRequest:
     merkle: bool | None = None
     """Whether the new manifest has a Merkle root of every collection; None: exactly if the base has some."""
     environment: Environment = field(default_factory=Environment)
+
+    @property
+    def most(self) -> Limit:
+        """How many documents may change, in all and of each tenant."""
+        return Limit(total=self.limit, each=self.limit_per_tenant)
 
     def described(self, note: str | None = None) -> Migration:
         """Return the migration that is run: the one way in which plan, patch and resume know what to do.

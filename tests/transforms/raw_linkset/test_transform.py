@@ -16,6 +16,7 @@ from hypothesis import given, settings, strategies as st
 from kit.documents import Run, document_name, remove, replace
 from kit.engine.work import RunWork, gather_run, transform_run
 from kit.errors import BsonError, ContentError, StoppedError
+from kit.transforms.allowance import Allowance, Limit
 from kit.transforms.protocol import Change, Finding
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.transforms.raw_linkset.outcomes import OUTCOMES
@@ -483,7 +484,8 @@ def test_stripping_what_was_added_gives_the_original_and_tallies_add_up(
         container_codec=Codec.NONE,
         limits=Limits(),
     )
-    result = transform_run(work, run_of(documents), limit)
+    allowance = None if limit is None else Allowance(limit=Limit(total=limit))
+    result = transform_run(work, run_of(documents), allowance)
     after, at = [], 0
     while at < len(result.stored):
         end = at + int.from_bytes(result.stored[at : at + 4], "little")
